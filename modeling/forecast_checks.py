@@ -56,11 +56,14 @@ def left_out_lines(left_out: dict[str, str]) -> list[str]:
     ]
 
 
+def doubt_line(doubt: Doubt) -> str:
+    """Return a doubt with the name of its location, for the log."""
+    return f"{hub_names().get(doubt.location, doubt.location)}: {doubt.sentence}"
+
+
 def strict_problem(left_out: dict[str, str], doubts: list[Doubt]) -> str:
     """Return why a strict run fails: the locations that are left out or have a fault; "" if none has."""
-    names, faults = hub_names(), [each for each in doubts if each.kind == "fault"]
-    found = left_out_lines(left_out)
-    found += [f"{names.get(each.location, each.location)}: {each.sentence}" for each in faults]
+    found = left_out_lines(left_out) + [doubt_line(each) for each in doubts if each.kind == "fault"]
     if not found:
         return ""
     remedy = "correct the data, or leave out STRICT=1 (invoke: --strict), and start a new run"

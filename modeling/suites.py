@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modeling.failures import UserError
+from modeling.forecast_checks import doubt_line
 from modeling.forecast_records import ForecastResult, ForecastWorkload
-from modeling.hubs import hub_names
 from modeling.run_names import BUILT_IN
 from modeling.workload import ForeignWorkload, Result, Workload
 
@@ -95,16 +95,17 @@ def _forecast_workload(
 ) -> ForecastWorkload:
     """Return the one workload of a forecast; log what the method doubts.
 
-    It is forecast once here, which takes less than a second. So `invoke validate` says all that a run would
-    say, and data that a method refuses leave no run behind.
+    Its reference date is forecast once here, which takes less than a second. So `invoke validate` says all
+    that a run would say, and data that a method refuses leave no run behind.
     """
     from modeling.build.forecasts import build_forecast
-    from modeling.forecast.methods import run_forecast
+    from modeling.forecast.methods import forecast_of
 
     workload = build_forecast(experiment, places.data_roots, reference_date, strict)
-    for doubt in run_forecast(workload).doubts:
+    _, doubts = forecast_of(workload)
+    for doubt in doubts:
         if doubt not in workload.doubts:  # those are said already
-            log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
+            log.warning("%s", doubt_line(doubt))
     return workload
 
 

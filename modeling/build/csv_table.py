@@ -199,7 +199,7 @@ def shown(text: str) -> str:
     return excerpt(text, MOST_SHOWN)
 
 
-def find_file(relative: str, roots: list[Path], where: str, hint: str = "") -> Path:
+def find_file(relative: str, roots: list[Path], where: str, hint: str = "", or_folder: bool = False) -> Path:
     """Return a file of the forecasting repository: the first below one of the folders.
 
     Parameters
@@ -208,6 +208,8 @@ def find_file(relative: str, roots: list[Path], where: str, hint: str = "") -> P
         "file:line" of what names the file, for messages.
     hint : str
         How to get the file, for the message that there is none.
+    or_folder : bool
+        Whether a folder is as good.
 
     Raises
     ------
@@ -216,11 +218,13 @@ def find_file(relative: str, roots: list[Path], where: str, hint: str = "") -> P
     """
     for root in roots:
         try:
-            if (root / relative).is_file():
-                return root / relative
+            path = root / relative
+            if path.is_file() or (or_folder and path.is_dir()):
+                return path
         except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
             raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
-    raise UserError(f"{where}: no file {relative} in {listed(roots)}" + (f"; {hint}" if hint else ""))
+    missing = f"no file{' or folder' if or_folder else ''} {relative}"
+    raise UserError(f"{where}: {missing} in {listed(roots)}" + (f"; {hint}" if hint else ""))
 
 
 def read_table(path: Path, where: str, what: str = "observed data") -> Table:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling.build.csv_table import find_file, shown
+from modeling.build.csv_table import find_file
 from modeling.build.history import how_to_fetch, read_history
 from modeling.build.surveillance import FETCH, NoVintage, Vintages, open_vintages
 from modeling.build.surveillance_doubts import doubts, left_out
 from modeling.failures import UserError, listed
-from modeling.forecast_checks import few_locations_note, left_out_lines, strict_problem
+from modeling.forecast_checks import doubt_line, few_locations_note, left_out_lines, strict_problem
 from modeling.forecast_records import WEEK, ForecastWorkload, History, Surveillance
 from modeling.hubs import FLUSIGHT, hub_names, hub_populations
 from modeling.populations import Location, expand_all, find_location, locations_by_fips
@@ -65,7 +65,7 @@ def build_forecast(
     if strict and (problem := strict_problem(data.refused, found)):
         raise UserError(problem)
     for doubt in found:
-        log.warning("%s: %s", hub_names()[doubt.location], doubt.sentence)
+        log.warning("%s", doubt_line(doubt))
     locations = data.vintages.locations
     code, name = _named_together(locations)
     previous, notes_of_previous = _previous(data.vintages, day)
@@ -142,18 +142,11 @@ def vintages_of(experiment: ForecastExperiment, roots: list[Path], locations: li
     UserError
         There are none, or they are damaged.
     """
-    relative = experiment.forecast.observed_data_path
     where = experiment.where("forecast", "observed_data_path")
-    for root in roots:
-        try:
-            if (root / relative).exists():
-                return open_vintages(root / relative, locations, where)
-        except (OSError, ValueError) as error:  # a name too long for a file, or with a NUL
-            raise UserError(f"{where}: {shown(relative)}: {getattr(error, 'strerror', error)}") from None
     command = "invoke data-update" + (f" --exp-id {exp_id}" if (exp_id := _exp_id(roots)) else "")
-    raise UserError(
-        f"{where}: no file or folder {shown(relative)} in {listed(roots)}; fetch the data with `{command}`"
-    )
+    hint = f"fetch the data with `{command}`"
+    path = find_file(experiment.forecast.observed_data_path, roots, where, hint, or_folder=True)
+    return open_vintages(path, locations, where)
 
 
 def _exp_id(roots: list[Path]) -> str:
@@ -188,15 +181,9 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
     """Return the data of a reference date, of the locations that can be forecast."""
     choice = vintages.choice(day)
     refused = left_out(vintages, choice.as_of)
-    kept = [each for each in vintages.locations if each not in refused]
     for line in left_out_lines(refused):
         log.warning("%s", line)
-    if not kept:
-        location, reason = next(iter(refused.items()))
-        others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        raise UserError(
-            f"{vintages.where}: no location can be forecast; {hub_names()[location]}: {reason}{others}"
-        )
+    vintages = without_left_out(vintages, refused, choice.as_of)
     notes = []
     if choice.note:
         log.warning("%s", choice.note)
@@ -205,8 +192,19 @@ def _read(vintages: Vintages, day: datetime.date) -> _Data:
     if release.unknown_places:
         notes.append(f"rows of {listed(release.unknown_places)} are ignored: no locations of the hub")
         log.info("%s: %s", release.name, notes[-1])
-    vintages = vintages.only(kept)
     return _Data(vintages, vintages.known(day), refused, notes)
+
+
+def without_left_out(vintages: Vintages, refused: dict[str, str], as_of: datetime.date) -> Vintages:
+    """Return the vintages of the locations that can be forecast from that of a day; UserError for none."""
+    if kept := [each for each in vintages.locations if each not in refused]:
+        return vintages.only(kept)
+    location, reason = next(iter(refused.items()))
+    others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+    raise UserError(
+        f"{vintages.where}, as of {as_of}: no location can be forecast; {hub_names()[location]}: "
+        f"{reason}{others}"
+    )
 
 
 def _previous(vintages: Vintages, day: datetime.date) -> tuple[Surveillance | None, list[str]]:

@@ -198,8 +198,8 @@ class Vintages:
     def later(self, reference_date: datetime.date) -> np.ndarray:
         """Return the newest known counts of a forecast's weeks, shape (5, locations): horizons -1 to 3.
 
-        nan where a week is not observed yet. A week that the newest vintage lacks is that of the newest one
-        that has it: a file may hold only the last weeks.
+        nan where a week is not observed yet. The newest vintage may hold only the last weeks; an earlier week
+        is taken from the newest one that has it.
         """
         weeks = [reference_date + horizon * WEEK for horizon in HORIZONS]
         return np.array([self._newest_of(week)[self._columns] for week in weeks])

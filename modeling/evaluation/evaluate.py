@@ -135,7 +135,7 @@ def _at(whole: Forecasts | Scores, locations: set[str]) -> Forecasts | Scores:
 
 
 def _baseline_notes(summary: Summary, models: dict[str, Scores | MeanScores]) -> list[str]:
-    """Return a note for each season in which the baseline lacks forecasts, or is our own."""
+    """Return a note for each season in which forecasts of the baseline are missing, or it is our own."""
     notes = []
     for season, baseline in summary.baselines.items():
         if baseline == BASELINE_METHOD:

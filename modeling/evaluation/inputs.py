@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeling.build.forecasts import history_of, hub_locations, locations_of, vintages_of
+from modeling.build.forecasts import history_of, hub_locations, locations_of, vintages_of, without_left_out
 from modeling.build.history import read_history
 from modeling.build.surveillance import MOST_WEEKS_AHEAD, Vintages
 from modeling.build.surveillance_doubts import left_out
@@ -77,9 +77,9 @@ def read_inputs(request: Request) -> Inputs:
     one_date = {season_of(date): date for date in dates}  # a history ends before the season
     histories = {season: _history(request, experiment, date) for season, date in one_date.items()}
     jobs = [
-        _job(request, experiment, method, date, vintages, histories[season_of(date)])
-        for method in dict.fromkeys([*methods, BASELINE_METHOD])
+        job
         for date in dates
+        for job in _jobs(request, experiment, methods, date, vintages, histories[season_of(date)])
     ]
     return Inputs(methods, locations, vintages, dates, sorted({*asked} - {*dates}), jobs)
 
@@ -104,31 +104,34 @@ def _history(request: Request, experiment: ForecastExperiment, date: datetime.da
     return history_of(experiment, [request.repository], date)[0]
 
 
-def _job(
+def _jobs(
     request: Request,
     experiment: ForecastExperiment,
-    method: str,
+    methods: list[str],
     date: datetime.date,
     vintages: Vintages,
     history: History | None,
-) -> Job:
+) -> list[Job]:
+    """Return the jobs of one date: of each method, and of the baseline."""
     hub, own = experiment.output.flusight_format, experiment.forecast.method
-    refused = left_out(vintages, vintages.choice(date).as_of)
-    kept = [name for name in vintages.locations if name not in refused]
-    if not kept:
-        name, reason = next(iter(refused.items()))
-        raise UserError(f"{date}: no location can be forecast; {hub_names()[name]}: {reason}")
-    return Job(
-        method=method,
-        known=vintages.only(kept).known(date),
-        locations=kept,
-        people=np.array([hub_populations()[name] for name in kept]),
-        history=None if method == BASELINE_METHOD else history,
-        left_out=list(refused),
-        folder=request.folder / method,
-        team=(hub and hub.team) or TEAM,
-        model=(method == own and hub and hub.model) or model_name(method),
-    )
+    as_of = vintages.choice(date).as_of
+    refused = left_out(vintages, as_of)
+    kept = without_left_out(vintages, refused, as_of)
+    known, people = kept.known(date), np.array([hub_populations()[name] for name in kept.locations])
+    return [
+        Job(
+            method=method,
+            known=known,
+            locations=kept.locations,
+            people=people,
+            history=None if method == BASELINE_METHOD else history,
+            left_out=list(refused),
+            folder=request.folder / method,
+            team=(hub and hub.team) or TEAM,
+            model=(method == own and hub and hub.model) or model_name(method),
+        )
+        for method in dict.fromkeys([*methods, BASELINE_METHOD])
+    ]
 
 
 def gap_notes(inputs: Inputs) -> list[str]:

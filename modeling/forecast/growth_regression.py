@@ -193,7 +193,7 @@ def _notes(series: list[Series], known: Surveillance, has_history: bool, setting
 
 
 def _seasons(series: Series, centre: int, settings: Settings) -> set[int]:
-    """Return the seasons of which a series has weeks near the centre."""
+    """Return the seasons in which a series has weeks near the centre."""
     origins = training.origin_weeks(series.panel, 1, centre, series.between, settings.rows)
     return set(series.panel.weeks.season[origins[~np.isnan(series.panel.nation[origins, 0])]].tolist())
 

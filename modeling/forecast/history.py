@@ -68,7 +68,7 @@ def pseudo_rates(values: np.ndarray, season: np.ndarray, settings: HistorySettin
     """
     above, peaks = np.full_like(values, np.nan), []
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN|Mean of empty")  # a location may lack whole seasons
+        warnings.filterwarnings("ignore", "All-NaN|Mean of empty")  # whole seasons may be missing
         for each in np.unique(season):
             own = season == each
             level = np.nanquantile(values[own], settings.floor_quantile, axis=0)

@@ -12,6 +12,7 @@ from modeling.failures import UserError, listed
 from modeling.forecast import growth_regression, random_walk
 from modeling.forecast_checks import check_forecast_result, check_forecast_workload, strict_problem
 from modeling.forecast_records import (
+    Doubt,
     Forecast,
     ForecastResult,
     ForecastWorkload,
@@ -28,25 +29,36 @@ METHODS: dict[str, Method] = {
 }
 
 
+def forecast_of(workload: ForecastWorkload) -> tuple[Forecast, list[Doubt]]:
+    """Return the forecast of all locations of a workload, and the doubts of its data and of the method.
+
+    Raises
+    ------
+    UserError
+        An unknown method, data that it cannot learn from, or a strict workload with a location that is left
+        out or has a fault.
+    """
+    check_forecast_workload(workload)
+    method = METHODS.get(workload.method)
+    if method is None:
+        raise UserError(f"method {workload.method[:40]} is unknown; this version has {listed(METHODS)}")
+    made = method(workload.known, workload.locations, workload.people, workload.history)
+    doubts = [*workload.doubts, *made.doubts]
+    if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
+        raise UserError(problem)
+    return made, doubts
+
+
 def run_forecast(workload: ForecastWorkload) -> ForecastResult:
     """Forecast all locations of a workload, now and a week earlier; return the checked result.
 
     Raises
     ------
     UserError
-        An unknown method, data that it cannot learn from, a strict workload with a location that is left out
-        or has a fault, or a check of the result fails.
+        As forecast_of, or a check of the result fails.
     """
-    check_forecast_workload(workload)
-    method = METHODS.get(workload.method)
-    if method is None:
-        raise UserError(f"method {workload.method[:40]} is unknown; this version has {listed(METHODS)}")
-    fixed = workload.locations, workload.people, workload.history
-    made = method(workload.known, *fixed)
-    doubts = [*workload.doubts, *made.doubts]
-    if workload.is_strict and (problem := strict_problem(workload.left_out, doubts)):
-        raise UserError(problem)
-    previous, notes = _previous(method, workload)
+    made, doubts = forecast_of(workload)
+    previous, notes = _previous(METHODS[workload.method], workload)
     result = ForecastResult(
         population=workload.population,
         population_name=workload.population_name,

@@ -8,6 +8,7 @@ import numpy as np
 from modeling.failures import UserError
 from modeling.forecast_records import ForecastResult
 from modeling.hubs import HORIZONS, QUANTILES, target_dates
+from modeling.outputs.headline import MOST_ROWS
 from modeling.outputs.submission import submit_forecast
 from modeling.outputs.table_files import Columns, open_table
 from modeling.outputs.weekly_places import (
@@ -23,7 +24,6 @@ from modeling.vocabulary.output import FlusightFormat
 
 TABLE = "forecast"
 SERIES = "hospital admissions"
-MOST_ROWS = 24  # of the headline
 
 
 @dataclass(frozen=True)

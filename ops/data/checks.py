@@ -8,15 +8,14 @@ import datetime
 import hashlib
 import io
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modeling.failures import listed
-from modeling.hubs import hub_populations
+from modeling.hubs import NATION, hub_populations
 from modeling.plain_text import one_line
-from modeling.weeks import SATURDAY
+from modeling.reference_dates import parse_reference_date
 from ops.failures import UserError
 
 COLUMNS = (("date", "target_end_date"), ("location",), ("value", "observation"))  # either name of each
@@ -166,14 +165,10 @@ def _position(header: list[str], names: tuple[str, ...], place: str) -> int:
 
 def _check_week(text: str, place: str) -> None:
     try:
-        is_saturday = (
-            bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text))
-            and datetime.date.fromisoformat(text).weekday() == SATURDAY
-        )
+        parse_reference_date(text)  # a week is named by its Saturday, as a reference date is
     except ValueError:
-        is_saturday = False
-    if not is_saturday:
-        raise UserError(f"{place}: date {one_line(text, 40)} is not a Saturday such as 2026-01-10")
+        shown = one_line(text, 40)
+        raise UserError(f"{place}: date {shown} is not a Saturday such as 2026-01-10") from None
 
 
 def _count(text: str, place: str) -> float | None:
@@ -197,8 +192,8 @@ def _digest(counts: dict[tuple[str, str], float | None]) -> str:
 def _check_complete(content: bytes, locations: set[str], name: str) -> None:
     if not content.endswith(b"\n"):
         raise UserError(f"{name}: its last line has no end; is it cut off?")
-    if "US" not in locations:
-        raise UserError(f"{name}: no counts of the nation (US)")
+    if NATION not in locations:
+        raise UserError(f"{name}: no counts of the nation ({NATION})")
     if len(locations) - 1 < FEWEST_JURISDICTIONS:
         raise UserError(
             f"{name}: counts of {len(locations) - 1} jurisdictions; {FEWEST_JURISDICTIONS} of 52 are needed"

@@ -19,8 +19,7 @@ MOST_NAME_BYTES = 200  # charts are named after their population
 
 
 class InputEntry(NamedTuple):
-    """One row of inputs.csv; values that an input of another suite, or a forecast, does not have are
-    empty or None."""
+    """One row of inputs.csv; what an input of another suite or a forecast does not have is empty or None."""
 
     population: str
     population_name: str
