@@ -22,6 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name binary content by its argument: gzip's holds the time, and all workers need the same names."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c():
     """Let what tests start follow Ctrl-C, which a shell has ignored by what it runs in the background."""
