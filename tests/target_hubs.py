@@ -28,7 +28,7 @@ def archived(week: str) -> str:
 
 
 def target_data(as_of: str) -> bytes:
-    """Return the newest weeks as known on a day; places that the extract lacks have Vermont's counts."""
+    """Return the newest weeks as known on a day; places outside the extract get Vermont's counts."""
     counts = {(row["date"], row["location"]): row["value"] for row in rows_by_vintage()[as_of]}
     weeks = sorted({week for week, _ in counts})[-MOST_WEEKS:]
     rows = [

@@ -150,7 +150,7 @@ def _baseline_notes(summary: Summary, models: dict[str, Scores | MeanScores]) ->
         ]
         if lacking:
             notes.append(
-                f"{season}: {baseline} lacks forecasts of {listed(lacking, 12)}; ratios are without them"
+                f"{season}: {baseline} lacks forecasts of {listed(lacking, 12)}; the ratios leave them out"
             )
     return notes
 

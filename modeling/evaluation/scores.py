@@ -13,6 +13,7 @@ import numpy as np
 
 from modeling.evaluation.hub_files import Entries, Forecasts
 from modeling.hubs import MEDIAN, QUANTILES
+from modeling.outputs.quantiles import is_inside
 
 LEVELS = np.array(QUANTILES)
 
@@ -69,15 +70,6 @@ def wis(quantiles: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """
     miss = observed[:, None] - quantiles
     return 2 * np.maximum(LEVELS * miss, (LEVELS - 1) * miss).mean(axis=1)
-
-
-def is_inside(quantiles: np.ndarray, observed: np.ndarray, share: float) -> np.ndarray:
-    """Return whether each observation is in the central interval with a share of the probability.
-
-    An observation on the bound is inside.
-    """
-    low, high = (QUANTILES.index(round(0.5 + side * share / 2, 3)) for side in (-1, 1))
-    return (quantiles[:, low] <= observed) & (observed <= quantiles[:, high])
 
 
 def score(forecasts: Forecasts, observations: Observations) -> Scores:

@@ -41,7 +41,7 @@ def season_course(
         Past seasons that may be compared with, see `complete_seasons`. A season is compared with those before
         it; the first of them with the others, and with itself if it is the only one.
     fewest_weeks : int
-        A location has no total of a season of which it reported fewer weeks.
+        Weeks of a season that a location must have reported to have a total of it.
     """
     rates = np.exp(log_rates)
     maximum, total, past_total = (np.full_like(rates, np.nan) for _ in range(3))

@@ -16,7 +16,7 @@ class FaultSettings:
     drop_weeks, rise_weeks : int
         Newest weeks in which drops and rises are looked for. Only a rise in the newest one is replaced.
     compared_weeks : int
-        Weeks before, of which a drop is below the lowest and a rise above the highest.
+        Number of weeks before the jump. A drop is below the lowest of their counts, a rise above the highest.
     log_jump, log_jump_small : float
         A fault differs from them by more than the median change of all locations and log_jump +
         log_jump_small / sqrt(count before + 1), on the log scale: the second part is counting noise.

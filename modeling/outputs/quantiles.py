@@ -2,10 +2,12 @@
 
 Type 7 of Hyndman and Fan (1996, doi 10.1080/00031305.1996.10473566): linear interpolation between the sorted
 values, the default of numpy and R. With weights, the generalisation of Akinshin (2023, arXiv 2304.07265),
-which gives the same for equal weights.
+which gives the same for equal weights. And the central intervals that a forecast's quantiles bound.
 """
 
 import numpy as np
+
+from modeling.hubs import QUANTILES
 
 
 def quantiles(values: np.ndarray, levels: list[float]) -> np.ndarray:
@@ -52,3 +54,18 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, levels: list[flo
         # relative to the lowest value, so that equal values are returned to the last digit
         found.append(lowest + (share * (ordered - lowest)).sum(axis=0) / share.sum(axis=0))
     return np.clip(np.stack(found), lowest, ordered[-1])
+
+
+def is_inside(quantiles: np.ndarray, observed: np.ndarray | float, share: float) -> np.ndarray:
+    """Return whether each observation is in the central interval with a share of the probability.
+
+    An observation on the bound is inside.
+
+    Parameters
+    ----------
+    quantiles : ndarray, shape (..., 23)
+        At the levels of modeling.hubs.QUANTILES.
+    observed : ndarray, shape (...,), or one count for all
+    """
+    low, high = (QUANTILES.index(round(0.5 + side * share / 2, 3)) for side in (-1, 1))
+    return (quantiles[..., low] <= observed) & (observed <= quantiles[..., high])

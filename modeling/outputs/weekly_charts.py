@@ -229,7 +229,7 @@ def _top(result: ForecastResult, column: int, first: int) -> float:
 
 
 def _ticks(top: float, most: int) -> list[int]:
-    """Return round counts from 0 on, at most so many beyond it."""
+    """Return the ticks of the scale: 0 and round counts above it, at most `most` of those."""
     power = 1
     while True:
         for step in (factor * power for factor in STEPS):

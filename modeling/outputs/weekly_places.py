@@ -11,6 +11,7 @@ import numpy as np
 
 from modeling.forecast_records import WEEK, ForecastResult
 from modeling.hubs import HORIZONS, MEDIAN, NATION, QUANTILES
+from modeling.outputs.quantiles import is_inside
 from modeling.outputs.rate_changes import CATEGORIES, category_probabilities
 from modeling.populations import locations_by_fips
 
@@ -108,9 +109,9 @@ def verdict(quantiles: np.ndarray, observed: float) -> str:
     """
     if np.isnan(observed):
         return ""
-    if _is_inside(quantiles, observed, 50):
+    if is_inside(quantiles, observed, 0.5):
         return INSIDE_50
-    if _is_inside(quantiles, observed, 95):
+    if is_inside(quantiles, observed, 0.95):
         return INSIDE_95
     return ABOVE if observed > quantiles[MEDIAN] else BELOW
 
@@ -165,10 +166,5 @@ def _place(result: ForecastResult, column: int) -> Place:
 
 
 def _hits(quantiles: np.ndarray, observed: np.ndarray) -> Hits:
-    inside = {band: sum(map(_is_inside, quantiles, observed, [band] * len(observed))) for band in BANDS}
-    return Hits(len(observed), {band: int(number) for band, number in inside.items()})
-
-
-def _is_inside(quantiles: np.ndarray, observed: float, band: int) -> bool:
-    low, high = (quantiles[QUANTILES.index(level)] for level in BANDS[band])
-    return bool(low <= observed <= high)
+    inside = {band: is_inside(quantiles, observed, band / 100) for band in BANDS}
+    return Hits(len(observed), {band: int(found.sum()) for band, found in inside.items()})

@@ -1,4 +1,4 @@
-"""A finished run of this machine, which several files of this lane begin with."""
+"""What several files of this lane begin with: a finished run of this machine, and a hub with target data."""
 
 import shutil
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.experiments import sampled
 from tests.operators import RUN, Operator
+from tests.target_hubs import TestHub
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +24,11 @@ def finished(untouched, tmp_path):
     """A copy of the finished run: an operator in its folder."""
     shutil.copytree(untouched.folder / "local", tmp_path / "local")
     return Operator(tmp_path, sampled())
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub on this machine; no proxy stands between."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with TestHub() as made:
+        yield made

@@ -21,19 +21,11 @@ from tests.target_hubs import (
     NEWEST,
     WEEKS,
     DataOperator,
-    TestHub,
     archived,
     as_of,
     shown,
     target_data,
 )
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with TestHub() as made:
-        yield made
 
 
 @pytest.fixture

@@ -13,14 +13,7 @@ from ops.data.store import open_store
 from ops.failures import UserError
 from tests.operators import invoke_in
 from tests.stage_scripts import NEW_PYTHON
-from tests.target_hubs import FIRST, NEWEST, WEEKS, DataOperator, TestHub, archived, as_of, shown, target_data
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with TestHub() as made:
-        yield made
+from tests.target_hubs import FIRST, NEWEST, WEEKS, DataOperator, archived, as_of, shown, target_data
 
 
 @pytest.fixture

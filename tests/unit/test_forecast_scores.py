@@ -10,10 +10,11 @@ from modeling.evaluation.comparison import MeanScores
 from modeling.evaluation.hub_files import Forecasts
 from modeling.evaluation.processes import in_parallel
 from modeling.evaluation.request import read_observations
-from modeling.evaluation.scores import LEVELS, Scores, is_inside, score, wis
+from modeling.evaluation.scores import LEVELS, Scores, score, wis
 from modeling.evaluation.summary import season_name, summarised
 from modeling.evaluation.tables import ratio_text
 from modeling.failures import TemporaryFault, UserError
+from modeling.outputs.quantiles import is_inside
 
 DATE = np.datetime64("2025-01-11")
 UNIFORM = 100 * LEVELS  # quantiles of a uniform distribution from 0 to 100
