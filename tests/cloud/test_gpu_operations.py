@@ -58,7 +58,16 @@ def test_the_smoke_test_prints_the_answer_and_the_seconds_of_each_step(lane, ope
     assert '"label": "positive"' in ended.last_line
 
 
-def test_the_smoke_test_finds_its_own_execution_among_uploads_of_the_same_name(lane):
+@pytest.fixture
+def kept_uploads(lane):
+    """An input bucket that keeps what is overwritten, so that each upload can be read, however late."""
+    update = ["storage", "buckets", "update", f"gs://{lane.names.bucket('input')}"]
+    lane.cloud.read([*update, "--versioning"], echo=False)
+    yield
+    lane.cloud.read([*update, "--no-versioning"], echo=False)
+
+
+def test_the_smoke_test_finds_its_own_execution_among_uploads_of_the_same_name(lane, kept_uploads):
     stop = threading.Event()
 
     def upload_others() -> None:
