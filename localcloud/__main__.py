@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 from localcloud.arguments import parse_arguments
 from localcloud.child import CannotStart
@@ -27,9 +28,10 @@ PARENT_POLL_SECONDS = 0.2
 
 def main() -> int:
     arguments = parse_arguments(__doc__)
-    stop = threading.Event()
+    # An Event would not do: a signal while wait() holds its lock would have set() wait for that lock forever.
+    stop: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     if arguments.with_parent:
         _stop_with_parent(arguments.with_parent, stop)
 
@@ -37,7 +39,7 @@ def main() -> int:
         with _alone(arguments.state), start_cloud(arguments.state, arguments.options) as addresses:
             _print_addresses(arguments, addresses)
             # Whatever storage has confirmed is on disk; tasks and builds are killed when the block ends.
-            stop.wait()
+            stop.get()
     except CannotStart as error:
         print(f"localcloud: {error}", file=sys.stderr)
         return 2
@@ -75,13 +77,13 @@ def _print_addresses(arguments: argparse.Namespace, addresses: dict[str, str]) -
     print(f"{exports}# in another shell: source {shlex.quote(str(state / 'exports'))}", flush=True)
 
 
-def _stop_with_parent(parent: int, stop: threading.Event) -> None:
+def _stop_with_parent(parent: int, stop: SimpleQueue) -> None:
     """Stop when the parent is gone: even a parent that is killed leaves its child with another parent."""
 
     def watch():
         while os.getppid() == parent:
             time.sleep(PARENT_POLL_SECONDS)
-        stop.set()
+        stop.put(None)
 
     threading.Thread(target=watch, daemon=True).start()
 

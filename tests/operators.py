@@ -60,9 +60,11 @@ class Operator:
             text=True,
         )
 
-    def invoke(self, *words: str, cwd: Path | None = None, **variables: str) -> Ended:
+    def invoke(
+        self, *words: str, cwd: Path | None = None, within_seconds: float = 240, **variables: str
+    ) -> Ended:
         process = self.start(*words, cwd=cwd, **variables)
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=within_seconds)
         return Ended(process.returncode, output, output.strip().splitlines())
 
     def results(self) -> set[str]:

@@ -11,7 +11,15 @@ import yaml
 from localcloud.process import running
 from ops.gpu.names import SERVICES, Names
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
-from tests.build_operators import PROJECT, BuildOperator, commit, copy_of_the_code, operator_at, wait_until
+from tests.build_operators import (
+    BUILD_SECONDS,
+    PROJECT,
+    BuildOperator,
+    commit,
+    copy_of_the_code,
+    operator_at,
+    wait_until,
+)
 from tests.in_process import settings_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 
@@ -121,7 +129,7 @@ def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_sho
 def test_the_images_of_the_services_are_made_tested_and_pushed_under_commit_and_tag(building, registry):
     with one_build_at_a_time():
         process = building.operator.start("gpu-build")
-        output, _ = process.communicate(timeout=800)
+        output, _ = process.communicate(timeout=BUILD_SECONDS)
 
     assert process.returncode == 0, output
     build = building.build()

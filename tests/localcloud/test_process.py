@@ -23,6 +23,27 @@ with running(sys.argv[1]) as cloud:
     time.sleep(60)
 """
 
+# Ready, it sends itself a signal before each further line that its main thread runs.
+SIGNALLED = """
+import os, signal, sys
+from localcloud import __main__
+
+seen, is_ready = set(), False
+
+def trace(frame, event, argument):
+    global is_ready
+    line = (frame.f_code.co_filename, frame.f_lineno)
+    if is_ready and line not in seen:
+        seen.add(line)
+        os.kill(os.getpid(), signal.SIGTERM)
+    is_ready = is_ready or (frame.f_code.co_name, event) == ("_print_addresses", "return")
+    return trace
+
+sys.argv[0] = "localcloud"
+sys.settrace(trace)
+sys.exit(__main__.main())
+"""
+
 
 def is_up(url):
     try:
@@ -60,6 +81,12 @@ def test_a_signal_stops_it_cleanly(tmp_path, number):
         child.send_signal(number)
 
         assert child.wait(5) == 0
+        assert child.stderr.read() == ""
+
+
+def test_a_signal_at_any_line_stops_it_cleanly(tmp_path):
+    with started("-c", SIGNALLED, "--state", str(tmp_path)) as child:
+        assert child.wait(60) == 0
         assert child.stderr.read() == ""
 
 
