@@ -11,15 +11,7 @@ import yaml
 from localcloud.process import running
 from ops.gpu.names import SERVICES, Names
 from ops.laptop.local_cloud import STRUCTURE_TEST, structure_test
-from tests.build_operators import (
-    BUILD_SECONDS,
-    PROJECT,
-    BuildOperator,
-    commit,
-    copy_of_the_code,
-    operator_at,
-    wait_until,
-)
+from tests.build_operators import PROJECT, BuildOperator, commit, copy_of_the_code, operator_at, wait_until
 from tests.in_process import settings_of
 from tests.needs import docker, need_engine, need_program, one_build_at_a_time
 
@@ -128,13 +120,12 @@ def test_a_build_begins_with_the_layers_of_the_newest_image_and_build_status_sho
 @pytest.mark.timeout(900)
 def test_the_images_of_the_services_are_made_tested_and_pushed_under_commit_and_tag(building, registry):
     with one_build_at_a_time():
-        process = building.operator.start("gpu-build")
-        output, _ = process.communicate(timeout=BUILD_SECONDS)
+        ended = building.invoke("gpu-build")
 
-    assert process.returncode == 0, output
+    assert ended.exit_code == 0, ended.output
     build = building.build()
     assert [step["status"] for step in build["steps"]] == ["SUCCESS"] * 4
-    assert len(re.findall(r"[0-9]{2} tests passed", output)) == 2
+    assert len(re.findall(r"[0-9]{2} tests passed", ended.output)) == 2
     repository = Names.of(settings_of(building.operator)).repository
     digests = {}
     for service in SERVICES:
@@ -143,7 +134,7 @@ def test_the_images_of_the_services_are_made_tested_and_pushed_under_commit_and_
         )
         digests[service] = newest["digest"]
         assert newest["digest"] == by_commit["digest"]
-        assert f"@{newest['digest']}" in output
+        assert f"@{newest['digest']}" in ended.output
         labels = newest["config"]["Labels"]
         assert labels["org.opencontainers.image.revision"] == commit()
         assert (labels["component"], labels["stage"]) == ("epymodelingsuite", "imagebuild")
