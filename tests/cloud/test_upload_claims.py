@@ -49,6 +49,22 @@ def test_a_delivery_after_the_result_names_the_execution_that_made_it(lane, serv
     assert (claim["first"], claim["result"]) == (first, result["result"])
 
 
+def test_an_execution_that_only_looks_for_the_result_is_not_named_by_another(lane, services):
+    generation = lane.upload("a.txt")
+    [made] = lane.all_ended(1)
+    first = made["name"].rpartition("/")[2]
+    late = threading.Event()
+    services.order("/preprocess", late)
+    argument = {"bucket": lane.input, "name": "a.txt", "generation": generation}
+
+    looking = lane.start(**argument)
+    wait_until(lambda: len(services.bodies("/preprocess")) == 2)
+    told_meanwhile = result_of(lane.run(**argument))
+    late.set()
+
+    assert told_meanwhile["duplicate_of"] == result_of(lane.ended(looking))["duplicate_of"] == first
+
+
 def test_a_result_that_was_deleted_is_made_again(lane, services):
     generation = lane.upload("a.txt")
     lane.all_ended(1)
