@@ -31,6 +31,12 @@ def parse_arguments(description: str) -> argparse.Namespace:
         metavar="PROJECT",
         help="print shell variables for this cloud and project instead of a line of JSON",
     )
+    parser.add_argument(
+        "--rights-of",
+        default="",
+        metavar="PROJECT",
+        help="enforce the policies of this project; without it, everybody may do everything",
+    )
     parser.add_argument("--show-steps", action="store_true", help="print the steps of workflows as they run")
     parser.add_argument(
         "--clock-speed",
@@ -134,6 +140,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         service=arguments.service,
         terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
+        rights_of=arguments.rights_of,
     )
 
 

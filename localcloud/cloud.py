@@ -1,10 +1,6 @@
-"""The emulated cloud put together: its services, and the two ports they answer on.
-
-Storage has a port of its own because a bucket's name may begin a path; all other services share one.
-"""
+"""The emulated cloud put together: its services, who may use them, and the ports they answer on."""
 
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +8,6 @@ from pathlib import Path
 
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
-from localcloud.child import CannotStart
 from localcloud.compute import ComputeService
 from localcloud.control import RequestLog, control_routes
 from localcloud.eventarc.service import EventarcService
@@ -24,16 +19,20 @@ from localcloud.infra.service import InfraService
 from localcloud.log_metrics import LogMetrics
 from localcloud.logs import LogService
 from localcloud.monitoring.service import MonitoringService
+from localcloud.ports import Ports
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
+from localcloud.rights.doors import Doors
+from localcloud.rights.enforcement import Rights
+from localcloud.rights.members import OWNER
+from localcloud.rights.resources import policies
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS, Instances
 from localcloud.run.service import RunService
 from localcloud.secrets import SecretService
-from localcloud.server import Server
 from localcloud.services import ServiceUsage
 from localcloud.storage.service import StorageService
 from localcloud.times import Clock
@@ -56,6 +55,7 @@ class CloudOptions:
     service: Sequence[str] = SERVICES  # command of an instance of Cloud Run, in place of its image
     terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
+    rights_of: str = ""  # project whose policies are enforced; without it, everybody may do everything
 
 
 @contextmanager
@@ -65,28 +65,40 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     faults, log = Faults(), RequestLog()
     accounts = AccountService()
     storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
+    doors = Doors(addresses)
     accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
     secrets, logs, git = SecretService(accounts), LogService(), GitService()
     usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
     repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
     monitoring = MonitoringService(metrics.has)
     builds = BuildService(
-        state / "builds", addresses, secrets, logs, registry, options.builders, runs=options.runs_builds
+        state / "builds", doors, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts, identity = Hosts(), Identity()
     workflows = WorkflowService(
         logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
     )
-    batch = BatchService(logs, addresses, state / "batch", options.batch, options.clock_speed)
+    batch = BatchService(logs, doors, state / "batch", options.batch, options.clock_speed)
     instances = Instances(
-        logs, addresses, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
+        logs, doors, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
     )
     run = RunService(accounts, registry, instances)
     eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
     infra = InfraService(
-        storage, accounts, projects, addresses, state / "infra", options.terraform, options.clock_speed
+        storage, accounts, projects, doors, state / "infra", options.terraform, options.clock_speed
     )
     storage.objects.observers.append(eventarc.observe)
+    rights = Rights(
+        policies(
+            bucket=storage.buckets.policy,
+            account=accounts.policy,
+            secret=secrets.policy,
+            repository=repositories.policy,
+            service=run.policy,
+            project=projects.policy,
+        ),
+        options.rights_of,
+    )
     # A service is emptied before the services it uses.
     services = [
         infra,
@@ -105,11 +117,27 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         projects,
         secrets,
     ]
-    resets = [*(each.forget_all for each in (*services, instances, logs)), git.forget_all, storage.forget_all]
+    resets = [
+        *(each.forget_all for each in (*services, instances, logs, rights)),
+        git.forget_all,
+        storage.forget_all,
+    ]
     control = [
         *(
             route
-            for each in (git, infra, eventarc, workflows, batch, projects, registry, compute, run, instances)
+            for each in (
+                git,
+                infra,
+                eventarc,
+                workflows,
+                batch,
+                projects,
+                registry,
+                compute,
+                run,
+                instances,
+                rights,
+            )
             for route in each.control_routes()
         ),
         *control_routes(faults, log, resets),
@@ -132,38 +160,27 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         "logging": [*metrics.routes(), *logs.routes()],
         "monitoring": monitoring.routes(),
     }
-    enabled = [route for api, routes in by_api.items() for route in usage.guarded(api, routes)]
-    guarded = with_bearer([*enabled, *usage.routes()])
+    enabled = [
+        route for api, routes in by_api.items() for route in usage.guarded(api, rights.guarded(routes))
+    ]
+    guarded = with_bearer([*enabled, *rights.guarded(usage.routes())])
     apis = Router(
         [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded],
         by_host=Gateway(instances, identity).match,
     )
-    servers = {
-        "storage": _listen(options.storage_port, storage.router(faults, control), faults, log),
-        "apis": _listen(options.apis_port, apis, faults, log),
-    }
-    hosts.update(local_hosts(servers["storage"].url, servers["apis"].url))
-    for server in servers.values():
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    addresses |= {name: server.url for name, server in servers.items()}
+    ports = Ports({"storage": storage.router(faults, control, rights), "apis": apis}, faults, log)
+    addresses |= ports.open(OWNER, storage=options.storage_port, apis=options.apis_port)
+    if options.rights_of:
+        doors.open_with(ports.open)
+    hosts.update(local_hosts(**addresses))
     try:
         yield addresses
     finally:
-        eventarc.forget_all()
-        workflows.forget_all()
-        builds.stop()
-        batch.stop()
-        instances.close()
+        for stop in (eventarc.forget_all, workflows.forget_all, builds.stop, batch.stop, instances.close):
+            stop()
         _remove(state / "builds", state / "infra")  # what those left that were stopped
 
 
 def _remove(*folders: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _listen(port: int, router: Router, faults: Faults, log: RequestLog) -> Server:
-    try:
-        return Server(port, router, faults, log)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on port {port} ({error.strerror}); choose another") from error

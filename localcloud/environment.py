@@ -6,6 +6,8 @@ The user's own gcloud configuration is neither read nor written: gcloud gets one
 import os
 from pathlib import Path
 
+from localcloud.rights.members import OWNER, token_of
+
 # gcloud's names of the services that share the second port
 SERVICES = (
     "batch",
@@ -30,10 +32,12 @@ SERVICES = (
 RUN_HOST = "run.emulated"
 
 
-def client_environment(storage: str, apis: str, state: Path, project: str) -> dict[str, str]:
-    """Return the variables and write the token file that they name."""
-    token = state / "token"
-    token.write_text("localcloud")
+def client_environment(
+    storage: str, apis: str, state: Path, project: str, member: str = OWNER
+) -> dict[str, str]:
+    """Return the variables of a member, through whose door it comes, and write the token file they name."""
+    token = state / f"token-{member.partition(':')[2]}"
+    token.write_text(token_of(member))
     overrides = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": f"{apis}/" for name in SERVICES}
     return {
         "CLOUDSDK_CONFIG": str(state / "gcloud"),

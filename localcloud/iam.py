@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from localcloud.identity import Identity, InvalidToken, unverified_claims
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
-from localcloud.policies import Policies
+from localcloud.policies import Policies, Policy
 from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.routing import Handler, Route
 
@@ -135,10 +135,14 @@ class AccountService:
         return json_response(self._policies.get(email))
 
     def set_policy(self, request: Request, project: str, account: str) -> Response:
-        """Store a policy, which is returned but not enforced."""
+        """Replace who may act as an account."""
         with self._lock:
             email = self._found(account)["email"]
         return json_response(self._policies.set(email, request.json().get("policy")))
+
+    def policy(self, project: str, account: str) -> Policy:
+        """Return who may act as an account, by its e-mail."""
+        return self._policies.get(account)
 
     def need(self, account: str) -> None:
         """Raise unless the account exists; that of Compute Engine is there from the start."""

@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+from localcloud.rights.members import OWNER, member_of
+
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
 
@@ -74,9 +76,9 @@ class Body(Protocol):
 
 
 class Request:
-    """One request; its path is still percent-encoded."""
+    """One request; its path is still percent-encoded. `door` is the member through whose door it came."""
 
-    def __init__(self, method: str, target: str, headers: Headers, body: Body):
+    def __init__(self, method: str, target: str, headers: Headers, body: Body, door: str = OWNER):
         try:
             parts = urlsplit(target)
         except ValueError as error:
@@ -85,6 +87,7 @@ class Request:
         self.target = target
         self.headers = headers
         self.body = body
+        self._door = door
         self.path = parts.path
         self._parameters = parse_qsl(parts.query, keep_blank_values=True)
         self.query = dict(self._parameters)
@@ -95,6 +98,12 @@ class Request:
     def base_url(self) -> str:
         """Return the address that the client used, so that links in answers lead back here."""
         return f"http://{self.host}"
+
+    @property
+    def member(self) -> str:
+        """Return who asks: the member that the token names, or else the one whose door it is."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return (scheme.lower() == "bearer" and member_of(token.strip())) or self._door
 
     def query_list(self, name: str) -> list[str]:
         """Return all values of a parameter that may be repeated."""
@@ -112,7 +121,9 @@ class Request:
     def twice(self) -> tuple["Request", "Request"]:
         """Return two copies of the request, each with the body."""
         data = self.read_all()
-        first, second = (Request(self.method, self.target, self.headers, BytesIO(data)) for _ in range(2))
+        first, second = (
+            Request(self.method, self.target, self.headers, BytesIO(data), self._door) for _ in range(2)
+        )
         return first, second
 
     def json(self) -> dict[str, Any]:

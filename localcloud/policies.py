@@ -1,7 +1,8 @@
-"""IAM policies of projects, accounts, buckets, repositories and services: kept and checked, not enforced.
+"""IAM policies of projects, accounts, buckets, repositories and services: kept and checked.
 
-https://cloud.google.com/iam/docs/reference/rest/v1/Policy. Of a policy that is set, the members that it adds
-must exist. A member that is deleted stays in the policies under another name, as on the service.
+rights/ enforces them. https://cloud.google.com/iam/docs/reference/rest/v1/Policy. Of a policy that is set,
+the members that it adds must exist. A member that is deleted stays in the policies under another name, as on
+the service.
 """
 
 import base64

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.policies import Policies
+from localcloud.policies import Policies, Policy
 from localcloud.routing import Route
 
 PROJECT_NUMBER = "123456789012"
@@ -21,7 +21,7 @@ _MASKS = {"bindings", "etag", "version", "auditConfigs"}
 
 
 class Projects:
-    """All projects have the same number; policies are stored and returned, but not enforced."""
+    """All projects have the same number."""
 
     def __init__(self, has_account: Callable[[str], bool]):
         self._only: set[str] | None = None
@@ -48,6 +48,9 @@ class Projects:
         with self._lock:
             self._only, self._has_billing = None, True
         self._policies.forget_all()
+
+    def policy(self, project: str) -> Policy:
+        return self._policies.get(project)
 
     def exist(self, project: str) -> bool:
         """Return whether a project exists; "-" is the project of the named resource and always does."""

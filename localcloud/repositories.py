@@ -13,7 +13,7 @@ from typing import Any
 from localcloud.iam import AccountService
 from localcloud.labels import check_labels
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.policies import Policies
+from localcloud.policies import Policies, Policy
 from localcloud.registry import Image, Key, RegistryService, Repository
 from localcloud.routing import Route
 from localcloud.shapes import ANYTHING, check_shape, without_nulls
@@ -150,6 +150,9 @@ class RepositoryRoutes:
     def set_policy(self, request: Request, **place: str) -> Response:
         key, _ = self._registry.repository(place)
         return json_response(self._policies.set(key, request.json().get("policy")))
+
+    def policy(self, project: str, location: str, repository: str) -> Policy:
+        return self._policies.get((project, location, repository))
 
     def get_operation(self, request: Request, project: str, location: str, operation: str) -> Response:
         with self._lock:

@@ -14,7 +14,7 @@ import google_crc32c
 
 from localcloud.iam import AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.policies import Policies
+from localcloud.policies import Policies, Policy
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.routing import Route
 from localcloud.times import now
@@ -151,6 +151,9 @@ class SecretService:
     def set_policy(self, request: Request, project: str, secret: str) -> Response:
         self._secret(project, secret)
         return json_response(self._policies.set((project, secret), request.json().get("policy")))
+
+    def policy(self, project: str, secret: str) -> Policy:
+        return self._policies.get((project, secret))
 
     def add_version(self, request: Request, project: str, secret: str) -> Response:
         payload = _checked_payload(request.json().get("payload"))

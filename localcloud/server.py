@@ -1,7 +1,7 @@
 """The server: it reads requests, carries out the faults that a test set, and writes answers.
 
-It listens on 127.0.0.1 only, because it checks no permissions. The router decides what to answer; wire.py
-reads and writes HTTP.
+It listens on 127.0.0.1 only, because whoever comes through a member's door is that member. The router decides
+what to answer; wire.py reads and writes HTTP.
 """
 
 import socket
@@ -16,6 +16,7 @@ from localcloud.control import PREFIX as CONTROL_PREFIX
 from localcloud.control import RequestLog
 from localcloud.faults import TAG_HEADER, Faults, Rule
 from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response, json_response
+from localcloud.rights.members import OWNER
 from localcloud.routing import NO_ROUTE, Match, Router
 from localcloud.wire import body_of, read_head, write_response
 
@@ -23,16 +24,16 @@ HOST = "127.0.0.1"
 
 
 class Server(ThreadingTCPServer):
-    """One port, with a thread for each connection."""
+    """One port, with a thread for each connection; it is the door of `member`."""
 
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False  # otherwise all threads that ever served are remembered
     request_queue_size = 1024  # connections that may wait for accept()
 
-    def __init__(self, port: int, router: Router, faults: Faults, log: RequestLog):
+    def __init__(self, port: int, router: Router, faults: Faults, log: RequestLog, member: str = OWNER):
         super().__init__((HOST, port), _Connection)
-        self.router, self.faults, self.log = router, faults, log
+        self.router, self.faults, self.log, self.member = router, faults, log, member
 
     @property
     def url(self) -> str:
@@ -62,7 +63,7 @@ class _Connection(StreamRequestHandler):
             if head is None:
                 return False
             body = body_of(head, self.rfile)
-            request = Request(head.method, head.target, head.headers, body)
+            request = Request(head.method, head.target, head.headers, body, self.server.member)
         except ApiError as error:
             write_response(self.wfile, error_response(error))
             return False

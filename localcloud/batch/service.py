@@ -15,6 +15,7 @@ from localcloud.batch.scheduler import Scheduler
 from localcloud.batch.variables import VariableSource
 from localcloud.control import fault_routes
 from localcloud.logs import LogService
+from localcloud.rights.doors import Doors
 from localcloud.routing import Route
 
 MODES = ("processes", "docker", "null")
@@ -38,18 +39,17 @@ class BatchService:
     def __init__(
         self,
         logs: LogService,
-        addresses: Mapping[str, str],
+        doors: Doors,
         state: Path,
         settings: BatchSettings,
         clock_speed: float = 1.0,
     ):
-        """Build the service; `addresses` of "storage" and "apis" may be filled when the emulator listens."""
         self._faults = BatchFaults()
         self._store = JobStore()
         self._scheduler = Scheduler(
             self._store,
             self._faults,
-            _workshop(logs, addresses, state, settings),
+            _workshop(logs, doors, state, settings),
             settings.slots,
             settings.queue_seconds,
             clock_speed,
@@ -75,13 +75,11 @@ class BatchService:
         self._scheduler.stop()
 
 
-def _workshop(
-    logs: LogService, addresses: Mapping[str, str], state: Path, settings: BatchSettings
-) -> Workshop | None:
+def _workshop(logs: LogService, doors: Doors, state: Path, settings: BatchSettings) -> Workshop | None:
     if settings.mode == "null":
         return None
     state = state.absolute()  # each task has another working folder
     caches = state / "caches"
     is_docker = settings.mode == "docker"
     runtime = Containers(settings.images) if is_docker else Processes(settings.scripts, caches)
-    return Workshop(state / "tasks", logs, VariableSource(addresses), runtime)
+    return Workshop(state / "tasks", logs, VariableSource(doors), runtime)

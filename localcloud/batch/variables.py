@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcloud.batch.jobs import Job
+from localcloud.rights.doors import Doors
 
 SECRET_SECONDS = 60.0
 
@@ -33,8 +34,8 @@ class Variables:
 class VariableSource:
     """Collects the variables of a task, among them the addresses of the emulated services."""
 
-    def __init__(self, addresses: Mapping[str, str]):
-        self._addresses = addresses  # of "storage" and "apis", once the emulator listens
+    def __init__(self, doors: Doors):
+        self._doors = doors
 
     def of_task(self, job: Job, index: int) -> Variables:
         """Return the variables that a job gives to all its runnables.
@@ -64,14 +65,14 @@ class VariableSource:
             "BATCH_JOB_UID": job.uid,
             "BATCH_JOB_ID": job.job_id,
             "GOOGLE_CLOUD_PROJECT": job.project,
-            "STORAGE_EMULATOR_HOST": self._addresses["storage"],
-            "SECRET_MANAGER_EMULATOR_HOST": self._addresses["apis"],
+            "STORAGE_EMULATOR_HOST": self._doors.main["storage"],
+            "SECRET_MANAGER_EMULATOR_HOST": self._doors.main["apis"],
         }
 
     def _read_secret(self, version: str) -> str:
         """Read a secret over HTTP, as the agent does, so that the faults set for Secret Manager apply."""
         connection = http.client.HTTPConnection(
-            urlsplit(self._addresses["apis"]).netloc, timeout=SECRET_SECONDS
+            urlsplit(self._doors.main["apis"]).netloc, timeout=SECRET_SECONDS
         )
         try:
             connection.request("GET", f"/v1/{version}:access", headers={"Authorization": "Bearer agent"})

@@ -19,6 +19,7 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
+from localcloud.rights.doors import Doors
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
@@ -36,7 +37,7 @@ class BuildService:
     def __init__(
         self,
         folder: Path,
-        addresses: Mapping[str, str],
+        doors: Doors,
         secrets: SecretService,
         logs: LogService,
         registry: RegistryService,
@@ -44,7 +45,7 @@ class BuildService:
         runs: bool = True,
     ):
         shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
-        self._folder, self._addresses, self._secrets, self._logs = folder, addresses, secrets, logs
+        self._folder, self._doors, self._secrets, self._logs = folder, doors, secrets, logs
         self._registry, self._builders, self._runs = registry, builders, runs
         self._builds: dict[str, BuildRun] = {}
         self._lock = threading.Lock()
@@ -104,7 +105,7 @@ class BuildService:
             self._forget_oldest()
         answer = json_response(_operation(build))
         if self._runs:
-            arguments = (self._addresses["storage"], self._secrets.read, self._registry.push)
+            arguments = (self._doors.main["storage"], self._secrets.read, self._registry.push)
             threading.Thread(target=run.run, args=arguments, daemon=True).start()
         return answer
 

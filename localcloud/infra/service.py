@@ -4,7 +4,6 @@ https://cloud.google.com/infrastructure-manager/docs/reference/rest. It checks b
 Terraform is given, and creates no resources.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from localcloud.infra.versions import SUPPORTED
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import Projects
+from localcloud.rights.doors import Doors
 from localcloud.routing import Route
 from localcloud.storage.service import StorageService
 from localcloud.times import Clock
@@ -41,14 +41,14 @@ class InfraService:
         storage: StorageService,
         accounts: AccountService,
         projects: Projects,
-        addresses: Mapping[str, str],
+        doors: Doors,
         folder: Path,
         terraform: Path | None = None,
         clock_speed: float = 1.0,
     ):
-        runner = Terraform(terraform, addresses, folder) if terraform else None
+        runner = Terraform(terraform, doors, folder) if terraform else None
         sources = Sources(storage.buckets, storage.objects)
-        self._addresses = addresses
+        self._doors = doors
         self._operations = Operations()
         self._builds = Builds(sources, projects, Clock(clock_speed), runner)
         self._deployments = Deployments(accounts, self._builds, self._operations)
@@ -134,7 +134,7 @@ class InfraService:
 
         def address(name: str) -> str:
             path = quote(f"{folder}/{name}", safe="")
-            return f"{self._addresses['storage']}/storage/v1/b/{bucket}/o/{path}?alt=media"
+            return f"{self._doors.main['storage']}/storage/v1/b/{bucket}/o/{path}?alt=media"
 
         uris = {"binarySignedUri": address("tfplan"), "jsonSignedUri": address("tfplan.json")}
         return json_response({"result": uris})

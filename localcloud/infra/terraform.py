@@ -17,6 +17,7 @@ from typing import Any
 
 from localcloud.child import CannotStart, Child, Command
 from localcloud.messages import object_in
+from localcloud.rights.doors import Doors
 
 STEP_SECONDS = 300.0  # of one command
 Log = Callable[[str], None]
@@ -44,7 +45,7 @@ class Terraform:
     """Terraform with the configuration file of its command line."""
 
     configuration: Path
-    addresses: Mapping[str, str]  # of the emulated services
+    doors: Doors
     folder: Path  # where blueprints are planned, each in a folder of its own
 
     def version(self) -> str:
@@ -121,8 +122,8 @@ class Terraform:
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
             "GOOGLE_OAUTH_ACCESS_TOKEN": "localcloud",
-            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{self.addresses['storage']}/storage/v1/",
-            "GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT": f"{self.addresses['apis']}/v1/",
+            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{self.doors.main['storage']}/storage/v1/",
+            "GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT": f"{self.doors.main['apis']}/v1/",
         }
 
 

@@ -160,6 +160,12 @@ class Deployments:
         with self._lock:
             return shown(self._found(key).policy)
 
+    def policy_if_there(self, key: Key) -> dict[str, Any]:
+        """Return a service's policy, which is empty if there is no such service."""
+        with self._lock:
+            found = self._services.get(key)
+            return found.policy if found else {}
+
     def set_policy(self, key: Key, asked: Any) -> dict[str, Any]:
         with self._lock:
             service = self._found(key)

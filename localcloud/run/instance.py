@@ -9,13 +9,14 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from localcloud.child import CannotStart, Child, Command
 from localcloud.logs import LogService
 from localcloud.machine import machine_variables
+from localcloud.rights.doors import Doors
 from localcloud.run.definition import Definition
 from localcloud.run.output import RevisionLog
 from localcloud.run.probes import HOST, describe, wait_until_ready
@@ -32,18 +33,18 @@ class StartFailed(Exception):
 
 
 class Workshop:
-    """What instances are made of: folders, the emulator's addresses, their command, and where they log."""
+    """What instances are made of: folders, their doors, their command, and where they log."""
 
     def __init__(
         self,
         folder: Path,
         caches: Path,
-        addresses: Mapping[str, str],
+        doors: Doors,
         logs: LogService,
         argv: Sequence[str] = SERVICES,
     ):
         shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
-        self._folder, self._caches, self._addresses, self.logs = folder, caches, addresses, logs
+        self._folder, self._caches, self._doors, self.logs = folder, caches, doors, logs
         self._argv = argv
 
     def command(self, definition: Definition, name: str, port: int) -> Command:
@@ -59,7 +60,7 @@ class Workshop:
             "K_REVISION": definition.revision,
             "K_CONFIGURATION": definition.service,
             "GOOGLE_CLOUD_PROJECT": definition.project,
-            "STORAGE_EMULATOR_HOST": self._addresses["storage"],
+            "STORAGE_EMULATOR_HOST": self._doors.main["storage"],
         }
         argv = list(definition.command or self._argv)
         return Command(argv, environment, folder, start_in=ROOT)

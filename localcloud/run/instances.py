@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from localcloud.control import PREFIX
 from localcloud.logs import LogService
 from localcloud.messages import Request, Response, json_response
+from localcloud.rights.doors import Doors
 from localcloud.routing import Route
 from localcloud.run.definition import Access, Definition
 from localcloud.run.instance import SERVICES, StartFailed, Workshop
@@ -38,15 +39,14 @@ class Instances:
     def __init__(
         self,
         logs: LogService,
-        addresses: Mapping[str, str],
+        doors: Doors,
         state: Path,
         clock: Clock,
         idle_seconds: float = IDLE_SECONDS,
         argv: Sequence[str] = SERVICES,
     ):
-        """Build it; `addresses` of "storage" and "apis" may be filled when the emulator listens."""
         state = state.absolute()
-        self._workshop = Workshop(state / "instances", state / "caches", addresses, logs, argv)
+        self._workshop = Workshop(state / "instances", state / "caches", doors, logs, argv)
         self._clock, self._idle_seconds = clock, idle_seconds
         self._serving: dict[Key, tuple[int, Revision]] = {}
         self._access: dict[Key, Access] = {}

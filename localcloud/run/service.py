@@ -4,6 +4,7 @@ A service is deployed to instances; how these run, and how callers reach them, i
 """
 
 from localcloud.iam import AccountService
+from localcloud.policies import Policy
 from localcloud.registry import RegistryService
 from localcloud.routing import Route
 from localcloud.run.deployments import Deployments, Instances
@@ -18,6 +19,9 @@ class RunService:
         self._quotas = Quotas()
         self._deployments = Deployments(accounts, registry, self._quotas, instances)
         accounts.on_deletion.append(self._deployments.rename_deleted)
+
+    def policy(self, project: str, region: str, service: str) -> Policy:
+        return self._deployments.policy_if_there((project, region, service))
 
     def routes(self) -> list[Route]:
         return RunRoutes(self._deployments).routes()

@@ -28,13 +28,13 @@ class BatchRoute:
         parts = split_mixed(request.read_all(), boundary_of(request.headers))
         if len(parts) > MAX_CALLS:
             raise ApiError(400, f"A batch may have {MAX_CALLS} calls, not {len(parts)}.")
-        answers = [self._answer(part, request.host) for part in parts]
+        answers = [self._answer(part, request) for part in parts]
         text = b"".join(f"--{_BOUNDARY}\r\n".encode() + answer + b"\r\n" for answer in answers)
         headers = {"Content-Type": f"multipart/mixed; boundary={_BOUNDARY}"}
         return Response(200, headers, text + f"--{_BOUNDARY}--\r\n".encode())
 
-    def _answer(self, part: Part, host: str) -> bytes:
-        request = _inner_request(part, host)
+    def _answer(self, part: Part, outer: Request) -> bytes:
+        request = _inner_request(part, outer)
         fault = self._faults.next_for(request.method, request.target)
         if fault and fault.status:
             response = error_response(ApiError(fault.status, fault.message))
@@ -43,13 +43,13 @@ class BatchRoute:
         return _part_text(part.headers.get("Content-ID", ""), response)
 
 
-def _inner_request(part: Part, host: str) -> Request:
+def _inner_request(part: Part, outer: Request) -> Request:
     first_line, _, rest = part.body.lstrip().partition(b"\n")
     words = first_line.decode("utf-8", "replace").split()
     if len(words) < 2:
         raise ApiError(400, f"Not a request inside a batch: {first_line[:80]!r}")
     inner = split_part(rest)
-    return Request(words[0], words[1], inner.headers, io.BytesIO(inner.body))
+    return Request(words[0], words[1], inner.headers, io.BytesIO(inner.body), outer.member)
 
 
 def _part_text(content_id: str, response: Response) -> bytes:

@@ -100,7 +100,6 @@ class BucketRoutes:
         return json_response({**policy, "resourceId": f"projects/_/buckets/{bucket}"})
 
     def set_policy(self, request: Request, bucket: str) -> Response:
-        """Store a policy, which is returned but not enforced; a test sets a refusal as a fault."""
         asked = request.json()
 
         def changed(old: dict) -> dict:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localcloud.messages import ApiError
-from localcloud.policies import with_deleted
+from localcloud.policies import EMPTY, Policy, with_deleted
 from localcloud.storage.database import Database
 from localcloud.storage.preconditions import NO_CONDITIONS, Preconditions
 from localcloud.storage.rules import check_bucket_name
@@ -39,6 +39,10 @@ class Buckets:
         """Raise unless the bucket exists."""
         if not self._database.execute("SELECT 1 FROM buckets WHERE name = ?", (name,)):
             raise ApiError(404, f"The specified bucket does not exist: {name}")
+
+    def policy(self, bucket: str) -> Policy:
+        """Return a bucket's policy, which is empty if there is no such bucket."""
+        return (self._find(bucket) or {}).get("iamPolicy", EMPTY)
 
     def all(self) -> list[Resource]:
         rows = self._database.execute("SELECT resource FROM buckets ORDER BY name")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from localcloud.faults import Faults
 from localcloud.iam import AccountService
+from localcloud.rights.enforcement import Rights
 from localcloud.routing import Route, Router
 from localcloud.storage.batch_route import BatchRoute
 from localcloud.storage.bucket_routes import BucketRoutes
@@ -31,16 +32,16 @@ class StorageService:
         self.uploads = Uploads(folder, database)
         self._lock, self._accounts = database.lock, accounts
 
-    def router(self, faults: Faults, control_routes: list[Route]) -> Router:
+    def router(self, faults: Faults, control_routes: list[Route], rights: Rights) -> Router:
         batch = BatchRoute(faults)
         batch.router = Router(
             [
                 *control_routes,
-                *ObjectRoutes(self.buckets, self.objects).routes(),
-                *UploadRoutes(self.buckets, self.objects, self.uploads).routes(),
-                *BucketRoutes(self.buckets, self._accounts).routes(),
+                *rights.guarded(ObjectRoutes(self.buckets, self.objects).routes()),
+                *rights.guarded(UploadRoutes(self.buckets, self.objects, self.uploads).routes()),
+                *rights.guarded(BucketRoutes(self.buckets, self._accounts).routes()),
                 *batch.routes(),
-                *XmlRoutes(self.buckets, self.objects, self.uploads).routes(),
+                *rights.guarded(XmlRoutes(self.buckets, self.objects, self.uploads).routes()),
             ],
             short_path,
         )

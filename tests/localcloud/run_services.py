@@ -17,6 +17,7 @@ from localcloud.filters import parse_filter
 from localcloud.iam import AccountService, token_routes
 from localcloud.identity import Identity
 from localcloud.logs import LogService
+from localcloud.rights.doors import Doors
 from localcloud.routing import Router
 from localcloud.run.definition import Access, Definition, Probe
 from localcloud.run.gateway import Gateway
@@ -91,7 +92,7 @@ class Services:
         self.identity = Identity(now) if now else Identity()
         addresses = {"storage": "http://127.0.0.1:1", "apis": "http://127.0.0.1:1"}
         self.state = state
-        self.instances = Instances(self.logs, addresses, state, Clock(clock_speed), idle_seconds)
+        self.instances = Instances(self.logs, Doors(addresses), state, Clock(clock_speed), idle_seconds)
         self.accounts = AccountService()
         routes = [*self.instances.control_routes(), *token_routes(self.accounts, self.identity)]
         gateway = Gateway(self.instances, self.identity)

@@ -1,0 +1,57 @@
+"""Who makes the request that this thread answers, and what a handler asks for them.
+
+The permission of a method is asked before its handler runs (enforcement.py). What depends on the body or on
+what is there already, such as acting as an account or replacing an object, the handler asks with need().
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+Ask = Callable[[str, str, str], None]  # a member for a permission on a resource; raises ApiError
+May = Callable[[str, str, str], bool]
+
+
+@dataclass
+class Caller:
+    """The member that makes a request, and how often a permission was asked for it."""
+
+    member: str
+    ask: Ask
+    may: May
+    asked: int = field(default=0)
+
+
+_current: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def need(permission: str, resource: str) -> None:
+    """Refuse the request that this thread answers unless its caller has a permission on a resource.
+
+    Outside of a request, and in a cloud that enforces nothing, everything is allowed.
+
+    Raises
+    ------
+    ApiError
+        403
+    """
+    if caller := _current.get():
+        caller.asked += 1
+        caller.ask(caller.member, permission, resource)
+
+
+def may(permission: str, resource: str) -> bool:
+    """Return whether the caller has a permission, where that changes an answer and refuses nothing."""
+    caller = _current.get()
+    return caller is None or caller.may(caller.member, permission, resource)
+
+
+@contextmanager
+def calling(caller: Caller) -> Iterator[Caller]:
+    """Make a caller the one whose request this thread answers, for a block."""
+    token = _current.set(caller)
+    try:
+        yield caller
+    finally:
+        _current.reset(token)

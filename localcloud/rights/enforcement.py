@@ -1,0 +1,127 @@
+"""Enforcement: each request is asked for the permissions of its method, and each question is recorded.
+
+GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
+the grants that allowed it, or none. DELETE empties it.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+from localcloud.control import PREFIX
+from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.rights.callers import Caller, calling
+from localcloud.rights.grants import Grant, allowing, grants_of
+from localcloud.rights.members import OWNER
+from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
+from localcloud.rights.resources import PolicyOf, holders
+from localcloud.routing import Handler, Route
+
+OWNER_ROLE = "roles/owner"
+_QUESTION = ("member", "permission", "resource")
+
+
+class UnknownNeed(Exception):
+    """A method of which nobody knows what it needs: a fault of the emulator, never a pass."""
+
+
+class Rights:
+    """What everybody may do in a project, by the policies in force; its owner owns all of it.
+
+    Without a project, nothing is asked and everything is allowed.
+    """
+
+    def __init__(self, policy_of: PolicyOf, project: str = ""):
+        self._policy_of, self._project = policy_of, project
+        self._record: dict[tuple[str, str, str], list[Grant]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, member: str, permission: str, resource: str) -> None:
+        """Record a question, and refuse it if no grant allows it.
+
+        Raises
+        ------
+        ApiError
+            403
+        """
+        if not self._project:
+            return
+        by = self._allowing(member, permission, resource)
+        with self._lock:
+            self._record[member, permission, resource] = by
+        if not by:
+            raise _denied(member, permission, resource)
+
+    def may(self, member: str, permission: str, resource: str) -> bool:
+        return not self._project or bool(self._allowing(member, permission, resource))
+
+    def guarded(self, routes: list[Route]) -> list[Route]:
+        """Return routes that ask for the permissions of their methods before they do anything."""
+        if not self._project:
+            return routes
+        return [replace(route, handler=self._guard(route)) for route in routes]
+
+    def control_routes(self) -> list[Route]:
+        return [Route("GET", PREFIX + "rights", self.show), Route("DELETE", PREFIX + "rights", self.clear)]
+
+    def forget_all(self) -> None:
+        with self._lock:
+            self._record.clear()
+
+    def show(self, request: Request) -> Response:
+        with self._lock:
+            rows = [
+                {**dict(zip(_QUESTION, question, strict=True)), "by": list(map(asdict, by))}
+                for question, by in self._record.items()
+            ]
+        return json_response({"asked": rows})
+
+    def clear(self, request: Request) -> Response:
+        self.forget_all()
+        return json_response({})
+
+    def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
+        grants = [Grant(f"projects/{self._project}", OWNER_ROLE, OWNER)]
+        for holder in holders(resource, self._project):
+            grants += grants_of(holder, self._policy_of(holder))
+        return allowing(grants, member, permission, resource, datetime.now(UTC))
+
+    def _guard(self, route: Route) -> Handler:
+        def guarded(request: Request, **arguments: str) -> Response:
+            needed = needs().get(route.name)
+            if not needed:
+                raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
+            with calling(Caller(request.member, self.ask, self.may)) as caller:
+                for each in needed:
+                    if each.permission != NONE and each.resource != BY_HANDLER:
+                        self.ask(request.member, each.permission, _resource(each, request, arguments))
+                answer = route.handler(request, **arguments)
+            if not caller.asked and any(each.resource == BY_HANDLER for each in needed):
+                raise UnknownNeed(f"{route.name} has asked for no permission")
+            return answer
+
+        return guarded
+
+
+def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str:
+    named = {**arguments, **{f"?{name}": value for name, value in request.query.items()}}
+    text = need.resource
+    for name, value in named.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _denied(member: str, permission: str, resource: str) -> ApiError:
+    """Return a refusal in the words of Google's APIs, which name the permission and the resource.
+
+    https://cloud.google.com/iam/docs/permission-error-messages
+    """
+    message = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "IAM_PERMISSION_DENIED",
+        "domain": "iam.googleapis.com",
+        "metadata": {"permission": permission, "resource": resource},
+    }
+    return ApiError(403, f"{member.partition(':')[2]}: {message}", details=[info])

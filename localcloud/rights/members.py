@@ -1,0 +1,25 @@
+"""Members, as policies name them: user:EMAIL and serviceAccount:EMAIL, and the access tokens of each.
+
+A token of the emulator names its member. Any other token is one of whoever owns the door (doors.py) through
+which the request came, so that programs that know nothing of members need none.
+"""
+
+OWNER = "user:owner@example.com"  # made the project, and owns it
+_TOKEN = "localcloud."
+_ACCOUNTS = ".gserviceaccount.com"
+
+
+def member(email: str) -> str:
+    """Return how a policy names an account."""
+    kind = "serviceAccount" if email.endswith(_ACCOUNTS) else "user"
+    return f"{kind}:{email.lower()}"
+
+
+def token_of(name: str) -> str:
+    """Return an access token of a member."""
+    return _TOKEN + name
+
+
+def member_of(token: str) -> str:
+    """Return the member that a token names; "" if it names none."""
+    return token.removeprefix(_TOKEN) if token.startswith(_TOKEN) else ""

@@ -1,0 +1,56 @@
+"""Names of resources, as conditions see them, and the resources whose policies count for one.
+
+projects/P, projects/P/locations/L/repositories/R, projects/P/secrets/S/versions/1, and for storage
+projects/_/buckets/B/objects/O: https://cloud.google.com/iam/docs/conditions-resource-attributes. A policy
+counts for everything below its resource.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Policy = Mapping[str, Any]
+PolicyOf = Callable[[str], Policy]  # of a resource that has one; without bindings if it is not there
+
+BUCKET = "projects/_/buckets/"
+# What has a policy of its own, by kind. The first that fits is the resource itself; a project is last.
+_KINDS = {
+    "bucket": re.compile(r"projects/_/buckets/(?P<bucket>[^/]+)"),
+    "account": re.compile(r"projects/(?P<project>[^/]+)/serviceAccounts/(?P<account>[^/]+)"),
+    "secret": re.compile(r"projects/(?P<project>[^/]+)/secrets/(?P<secret>[^/]+)"),
+    "repository": re.compile(
+        r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/repositories/(?P<repository>[^/]+)"
+    ),
+    "service": re.compile(
+        r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/services/(?P<service>[^/]+)"
+    ),
+    "project": re.compile(r"projects/(?P<project>[^/]+)"),
+}
+
+
+def bucket_name(bucket: str) -> str:
+    return BUCKET + bucket
+
+
+def object_name(bucket: str, name: str) -> str:
+    return f"{BUCKET}{bucket}/objects/{name}"
+
+
+def holders(resource: str, project_of_buckets: str) -> list[str]:
+    """Return the resources whose policies count for one: itself or what it is in, and its project, last."""
+    if found := _KINDS["bucket"].match(resource):
+        return [found[0], f"projects/{project_of_buckets}"]
+    found = [match[0] for pattern in _KINDS.values() if (match := pattern.match(resource))]
+    return [found[0], found[-1]] if len(found) > 1 else found
+
+
+def policies(**by_kind: Callable[..., Policy]) -> PolicyOf:
+    """Return the function that finds a resource's policy, from those of each kind of resource."""
+
+    def policy_of(holder: str) -> Policy:
+        kind, found = next(
+            (kind, match) for kind, pattern in _KINDS.items() if (match := pattern.fullmatch(holder))
+        )
+        return by_kind[kind](**found.groupdict())
+
+    return policy_of
