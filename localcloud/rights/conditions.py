@@ -6,9 +6,11 @@ ignored. https://cloud.google.com/iam/docs/conditions-overview, and for the synt
 https://github.com/google/cel-spec/blob/master/doc/langdef.md.
 
 A part that uses an attribute which the resource does not have never grants access, neither as it is nor
-negated: https://cloud.google.com/iam/docs/conditions-attribute-reference#support-inherited. Here its value is
-None. By an example on that page, `resource.type != "..."` is true of resources without a type. So a condition
-on names of objects allows nothing on the bucket, such as storage.objects.list: its name is another one.
+negated; here its value is None. By an example `resource.type != "..."` is true of resources without a type:
+https://cloud.google.com/iam/docs/conditions-attribute-reference, "Support for inherited conditions". Whether
+`resource.service != "..."` is true of them as well is not said; here it is.
+
+A condition on names of objects allows nothing on the bucket, which has its own name: no storage.objects.list.
 """
 
 import operator

@@ -140,12 +140,13 @@ def test_a_role_allows_what_google_says_and_no_more(role, allowed, denied):
     assert denied not in permissions_of(role)
 
 
-def test_some_role_gives_each_permission_that_an_emulated_method_needs():
-    given = {row["permission"] for row in rows()}
+def test_an_owner_may_do_all_that_emulated_methods_need():
+    """The basic roles are in the table only in part, so a permission may be missing there."""
     needed = {need.permission for each in needs().values() for need in each} - {NONE}
+    of_an_owner = ("owner", "storage.legacyBucketOwner", "storage.legacyObjectOwner")
 
     assert needed
-    assert not needed - given
+    assert not needed.difference(*(permissions_of(f"roles/{each}") for each in of_an_owner))
 
 
 def test_a_role_that_is_not_in_the_table_is_named():
