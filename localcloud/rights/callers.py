@@ -73,6 +73,11 @@ def acting_as(member: str) -> Iterator[None]:
         caller.member = before
 
 
+def is_enforced() -> bool:
+    """Return whether this thread answers a request in a cloud that enforces rights."""
+    return _current.get() is not None
+
+
 @contextmanager
 def calling(caller: Caller) -> Iterator[Caller]:
     """Make a caller the one whose request this thread answers, for a block."""
