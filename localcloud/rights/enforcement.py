@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.projects import PROJECT_NUMBER
 from localcloud.rights.callers import Caller, calling
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.members import OWNER
@@ -47,6 +48,7 @@ class Rights:
         """
         if not self._project:
             return
+        resource = self._named(resource)
         by = self._allowing(member, permission, resource)
         with self._lock:
             self._record[member, permission, resource] = by
@@ -54,7 +56,7 @@ class Rights:
             raise _denied(member, permission, resource)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
-        return not self._project or bool(self._allowing(member, permission, resource))
+        return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def guarded(self, routes: list[Route]) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything."""
@@ -80,6 +82,12 @@ class Rights:
     def clear(self, request: Request) -> Response:
         self.forget_all()
         return json_response({})
+
+    def _named(self, resource: str) -> str:
+        """Return a resource under the project's name, also if it is named by the project's number."""
+        number = f"projects/{PROJECT_NUMBER}"
+        is_numbered = resource == number or resource.startswith(number + "/")
+        return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
 
     def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
         grants = [Grant(f"projects/{self._project}", OWNER_ROLE, OWNER)]
