@@ -42,11 +42,11 @@ class Member:
         return answer.json()
 
 
-def account(cloud: Cloud, project: str = PROJECT) -> Member:
+def account(cloud: Cloud) -> Member:
     """Create a service account."""
     account_id = f"account-{next(_numbers)}"
-    post(f"{cloud.apis}/v1/projects/{project}/serviceAccounts", {"accountId": account_id})
-    return Member(cloud, f"{account_id}@{project}.iam.gserviceaccount.com")
+    post(f"{cloud.apis}{OF_PROJECT}/serviceAccounts", {"accountId": account_id})
+    return Member(cloud, f"{account_id}@{PROJECT}.iam.gserviceaccount.com")
 
 
 def path_of(account: Member) -> str:

@@ -74,6 +74,16 @@ def test_the_right_to_act_as_one_account_is_not_that_to_act_as_another(cloud, wo
     assert not is_there(cloud, path)
 
 
+def test_a_role_in_the_project_is_no_right_to_act_as_an_account_of_another(cloud):
+    everywhere = Member(cloud).given("batch.jobsEditor", "iam.serviceAccountUser")
+
+    answer, path = created(everywhere, "stages@another.iam.gserviceaccount.com")
+
+    assert denied(answer) == "iam.serviceAccounts.actAs"
+    assert not is_there(cloud, path)
+    assert created(everywhere, account(cloud).email)[0].status_code == 200
+
+
 def test_a_job_without_an_account_acts_as_that_of_compute_engine(cloud, workflow):
     answer, path = created(workflow)
 
