@@ -18,7 +18,7 @@ from localcloud.rights.callers import Caller, calling
 from localcloud.rights.denied import Denied
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
-from localcloud.rights.resources import PolicyOf, holders
+from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
@@ -52,6 +52,7 @@ class Rights:
         """
         if not self._project:
             return
+        resource = self._named(resource)
         by = self._allowing(member, permission, resource)
         question = member, permission, resource
         with self._lock:
@@ -64,7 +65,7 @@ class Rights:
         raise Denied(*question)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
-        return not self._project or bool(self._allowing(member, permission, resource))
+        return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything.
@@ -93,6 +94,12 @@ class Rights:
     def clear(self, request: Request) -> Response:
         self.forget_all()
         return json_response({})
+
+    def _named(self, resource: str) -> str:
+        """Return a resource under the project's name, also if it is named by the project's number."""
+        number = f"projects/{PROJECT_NUMBER}"
+        is_numbered = resource == number or resource.startswith(number + "/")
+        return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
 
     def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
         grants = list(automatic_grants(resource, self._project))
