@@ -30,3 +30,9 @@ def permissions_of(role: str) -> frozenset[str]:
     if role not in _roles():
         raise UnknownRole(f"{role} is not in {TABLE.name}: add its permissions from Google's list of roles")
     return _roles()[role]
+
+
+@cache
+def known() -> frozenset[str]:
+    """Return the permissions of all roles in use."""
+    return frozenset().union(*_roles().values())
