@@ -214,15 +214,25 @@ class AccountService:
             return not self._accounts.get(email, {"disabled": True}).get("disabled")
 
     def _ask(self, verb: str, project: str, account: str) -> None:
-        """Refuse the request unless its caller has a permission on an account; gcloud names no project."""
-        callers.need(f"iam.serviceAccounts.{verb}", self.name_of(account, project))
+        """Refuse the request unless its caller has a permission on an account.
+
+        gcloud names no project; if nothing else tells it, the account cannot be there.
+        """
+        name = self.name_of(account, project)
+        if name.startswith("projects/-/"):
+            raise _unknown(account)
+        callers.need(f"iam.serviceAccounts.{verb}", name)
 
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""
         for each in self._accounts.values():
             if account in (each["email"], each["uniqueId"]):
                 return each
-        raise ApiError(404, f"Unknown service account: {account}")
+        raise _unknown(account)
+
+
+def _unknown(account: str) -> ApiError:
+    return ApiError(404, f"Unknown service account: {account}")
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:

@@ -55,6 +55,11 @@ def permitted(asked: Sequence[str], resource: str) -> list[str]:
     return [each for each in asked if may(each, resource)]
 
 
+def is_enforced() -> bool:
+    """Return whether this thread answers a request in a cloud that enforces rights."""
+    return _current.get() is not None
+
+
 @contextmanager
 def calling(caller: Caller) -> Iterator[Caller]:
     """Make a caller the one whose request this thread answers, for a block."""
