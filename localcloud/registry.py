@@ -246,6 +246,12 @@ def _not_found() -> ApiError:
     return ApiError(404, "Requested entity was not found.")
 
 
+def repository_of(image: str) -> str:
+    """Return the resource name of the repository that an image's name names; "" if it is in no repository."""
+    place = _PLACE.fullmatch(image.partition("@")[0])
+    return f"projects/{place[2]}/locations/{place[1]}/repositories/{place[3]}" if place else ""
+
+
 def _page(name: str, resources: Iterable[dict[str, Any]], request: Request) -> Response:
     return json_response(page_of(name, ((each, each) for each in resources), request, 100, 1000))
 

@@ -4,8 +4,9 @@ GET /_emulator/rights answers the record: a row for each (member, permission, re
 the grants that allowed it, or none. DELETE empties it.
 """
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -29,13 +30,26 @@ class UnknownNeed(Exception):
 class Rights:
     """What everybody may do in a project, by the policies in force; its owner owns all of it.
 
-    Without a project, nothing is asked and everything is allowed.
+    Without a project, nothing is asked and everything is allowed. Until judge_by(), nobody has a role.
     """
 
-    def __init__(self, policy_of: PolicyOf, project: str = ""):
-        self._policy_of, self._project = policy_of, project
+    def __init__(self, project: str = ""):
+        self._policy_of: PolicyOf = lambda holder: {}
+        self._is_at_work: Callable[[str], bool] = lambda email: True
+        self._own_account = re.compile(
+            rf"serviceAccount:(.+@{re.escape(project)}\.iam\.gserviceaccount\.com)"
+        )
+        self._project = project
         self._record: dict[tuple[str, str, str], list[Grant]] = {}
         self._lock = threading.Lock()
+
+    def judge_by(self, policy_of: PolicyOf, is_at_work: Callable[[str], bool]) -> None:
+        """Take over the policies, and whether an account of the project is there and not disabled."""
+        self._policy_of, self._is_at_work = policy_of, is_at_work
+
+    @property
+    def are_enforced(self) -> bool:
+        return bool(self._project)
 
     def ask(self, member: str, permission: str, resource: str) -> None:
         """Record a question, and refuse it if no grant allows it.
@@ -43,18 +57,26 @@ class Rights:
         Raises
         ------
         ApiError
-            403
+            403, or 401 if the account is gone or disabled.
         """
         if not self._project:
             return
-        by = self._allowing(member, permission, resource)
+        is_at_work = self.is_at_work(member)
+        by = self._allowing(member, permission, resource) if is_at_work else []
         with self._lock:
             self._record[member, permission, resource] = by
+        if not is_at_work:
+            raise _rejected(member)
         if not by:
             raise _denied(member, permission, resource)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
         return not self._project or bool(self._allowing(member, permission, resource))
+
+    def is_at_work(self, member: str) -> bool:
+        """Return whether a member can do anything: an account of the project may be gone or disabled."""
+        own = self._project and self._own_account.fullmatch(member)
+        return not own or self._is_at_work(own[1])
 
     def guarded(self, routes: list[Route]) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything."""
@@ -92,6 +114,8 @@ class Rights:
             needed = needs().get(route.name)
             if not needed:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
+            if not self.is_at_work(request.member):
+                raise _rejected(request.member)
             with calling(Caller(request.member, self.ask, self.may)) as caller:
                 for each in needed:
                     if each.permission != NONE and each.resource != BY_HANDLER:
@@ -110,6 +134,16 @@ def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str
     for name, value in named.items():
         text = text.replace("{" + name + "}", value)
     return text
+
+
+def _rejected(member: str) -> ApiError:
+    """Return the refusal of a token whose account was deleted or disabled.
+
+    Documented is that such tokens are rejected, not with which status: 401 is that of a token that is not
+    valid. https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
+    """
+    said = "Request had invalid authentication credentials. Expected OAuth 2 access token"
+    return ApiError(401, f"{said}: {member.partition(':')[2]} is deleted or disabled.")
 
 
 def _denied(member: str, permission: str, resource: str) -> ApiError:
