@@ -47,6 +47,32 @@ def may(permission: str, resource: str) -> bool:
     return caller is None or caller.may(caller.member, permission, resource)
 
 
+def need_nothing() -> None:
+    """Say that this request needs no permission, where others of its method do."""
+    if caller := _current.get():
+        caller.asked += 1
+
+
+def member() -> str:
+    """Return who asks; "" outside of a request, and in a cloud that enforces nothing."""
+    caller = _current.get()
+    return caller.member if caller else ""
+
+
+@contextmanager
+def acting_as(member: str) -> Iterator[None]:
+    """Ask for another member than the caller, for a block; "" is the caller."""
+    caller = _current.get()
+    if caller is None or not member:
+        yield
+        return
+    before, caller.member = caller.member, member
+    try:
+        yield
+    finally:
+        caller.member = before
+
+
 def is_enforced() -> bool:
     """Return whether this thread answers a request in a cloud that enforces rights."""
     return _current.get() is not None

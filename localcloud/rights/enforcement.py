@@ -1,10 +1,11 @@
 """Enforcement: each request is asked for the permissions of its method, and each question is recorded.
 
 GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
-the grants that allowed it, or none. DELETE empties it.
+the grants that allowed it, or none. DELETE empties it. Each refusal is also a line on standard error.
 """
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -14,12 +15,16 @@ from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
+from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
 from localcloud.rights.resources import PolicyOf, holders
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
+_BLANK = re.compile(r"{(\??)(\w+)}")  # in the template of a resource
+
+Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
 
 
 class UnknownNeed(Exception):
@@ -62,12 +67,15 @@ class Rights:
             return
         is_at_work = self.is_at_work(member)
         by = self._allowing(member, permission, resource) if is_at_work else []
+        question = member, permission, resource
         with self._lock:
-            self._record[member, permission, resource] = by
-        if not is_at_work:
-            raise _rejected(member)
-        if not by:
-            raise _denied(member, permission, resource)
+            is_new = self._record.get(question) != []
+            self._record[question] = by
+        if by:
+            return
+        if is_new:
+            print(f"localcloud: denied to {member}: {permission} on {resource}", file=sys.stderr, flush=True)
+        raise Denied(*question) if is_at_work else rejected(member)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
         return not self._project or bool(self._allowing(member, permission, resource))
@@ -77,11 +85,14 @@ class Rights:
         own = self._project and self._own_account.fullmatch(member)
         return not own or self._is_at_work(own[1])
 
-    def guarded(self, routes: list[Route]) -> list[Route]:
-        """Return routes that ask for the permissions of their methods before they do anything."""
+    def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
+        """Return routes that ask for the permissions of their methods before they do anything.
+
+        `look` comes even before, and may refuse what the service refuses to everybody.
+        """
         if not self._project:
             return routes
-        return [replace(route, handler=self._guard(route)) for route in routes]
+        return [replace(route, handler=self._guard(route, look)) for route in routes]
 
     def control_routes(self) -> list[Route]:
         return [Route("GET", PREFIX + "rights", self.show), Route("DELETE", PREFIX + "rights", self.clear)]
@@ -108,13 +119,14 @@ class Rights:
             grants += grants_of(holder, self._policy_of(holder))
         return allowing(grants, member, permission, resource, datetime.now(UTC))
 
-    def _guard(self, route: Route) -> Handler:
+    def _guard(self, route: Route, look: Look) -> Handler:
         def guarded(request: Request, **arguments: str) -> Response:
             needed = needs().get(route.name)
             if not needed:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
             if not self.is_at_work(request.member):
-                raise _rejected(request.member)
+                raise rejected(request.member)
+            look(request, arguments)
             with calling(Caller(request.member, self.ask, self.may)) as caller:
                 for each in needed:
                     if each.permission != NONE and each.resource != BY_HANDLER:
@@ -128,33 +140,10 @@ class Rights:
 
 
 def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str:
-    named = {**arguments, **{f"?{name}": value for name, value in request.query.items()}}
-    text = need.resource
-    for name, value in named.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    def value(blank: re.Match) -> str:
+        values = request.query if blank[1] else arguments
+        if not values.get(blank[2]):
+            raise ApiError(400, f"Required parameter: {blank[2]}", reason="required")
+        return values[blank[2]]
 
-
-def _rejected(member: str) -> ApiError:
-    """Return the refusal of a token whose account was deleted or disabled.
-
-    Documented is that such tokens are rejected, not with which status: 401 is that of a token that is not
-    valid. https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
-    """
-    said = "Request had invalid authentication credentials. Expected OAuth 2 access token"
-    return ApiError(401, f"{said}: {member.partition(':')[2]} is deleted or disabled.")
-
-
-def _denied(member: str, permission: str, resource: str) -> ApiError:
-    """Return a refusal in the words of Google's APIs, which name the permission and the resource.
-
-    https://cloud.google.com/iam/docs/permission-error-messages
-    """
-    message = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
-    info = {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": "IAM_PERMISSION_DENIED",
-        "domain": "iam.googleapis.com",
-        "metadata": {"permission": permission, "resource": resource},
-    }
-    return ApiError(403, f"{member.partition(':')[2]}: {message}", details=[info])
+    return _BLANK.sub(value, need.resource)
