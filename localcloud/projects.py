@@ -20,6 +20,11 @@ DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names n
 _MASKS = {"bindings", "etag", "version", "auditConfigs"}
 
 
+def account_name(given: str, project: str) -> str:
+    """Return an account's full name, projects/P/serviceAccounts/EMAIL; without one, the default account's."""
+    return f"projects/{project}/serviceAccounts/{given.rpartition('/')[2] or DEFAULT_ACCOUNT}"
+
+
 class Projects:
     """All projects have the same number."""
 

@@ -4,7 +4,7 @@ The permission of a method is asked before its handler runs (enforcement.py). Wh
 what is there already, such as acting as an account or replacing an object, the handler asks with need().
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -76,6 +76,14 @@ def acting_as(member: str) -> Iterator[None]:
 def is_enforced() -> bool:
     """Return whether this thread answers a request in a cloud that enforces rights."""
     return _current.get() is not None
+
+
+def permitted(asked: Sequence[str], resource: str) -> list[str]:
+    """Return those of the permissions that the caller has on a resource: the answer of testIamPermissions.
+
+    Whoever asks needs no permission to ask, so nothing is refused or recorded.
+    """
+    return [each for each in asked if may(each, resource)]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from localcloud.rights.callers import Caller, calling
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
-from localcloud.rights.resources import PolicyOf, holders
+from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
@@ -65,6 +65,7 @@ class Rights:
         """
         if not self._project:
             return
+        resource = self._named(resource)
         is_at_work = self.is_at_work(member)
         by = self._allowing(member, permission, resource) if is_at_work else []
         question = member, permission, resource
@@ -78,7 +79,7 @@ class Rights:
         raise Denied(*question) if is_at_work else rejected(member)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
-        return not self._project or bool(self._allowing(member, permission, resource))
+        return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def is_at_work(self, member: str) -> bool:
         """Return whether a member can do anything: an account of the project may be gone or disabled."""
@@ -112,6 +113,12 @@ class Rights:
     def clear(self, request: Request) -> Response:
         self.forget_all()
         return json_response({})
+
+    def _named(self, resource: str) -> str:
+        """Return a resource under the project's name, also if it is named by the project's number."""
+        number = f"projects/{PROJECT_NUMBER}"
+        is_numbered = resource == number or resource.startswith(number + "/")
+        return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
 
     def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
         grants = list(automatic_grants(resource, self._project))

@@ -41,3 +41,9 @@ def permissions_of(role: str) -> frozenset[str]:
             f"to localcloud/rights/{TABLE.name}"
         )
     return _roles()[role]
+
+
+@cache
+def known() -> frozenset[str]:
+    """Return the permissions of all roles in use."""
+    return frozenset().union(*_roles().values())
