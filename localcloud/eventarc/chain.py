@@ -4,8 +4,8 @@ The bucket's notification publishes as Storage's account, the subscription and i
 the trigger's account receives the event and starts the workflow:
 https://cloud.google.com/eventarc/docs/workflows/route-trigger-cloud-storage and
 https://cloud.google.com/eventarc/docs/all-roles-permissions. What the first two may do is checked when a
-trigger is made. Which permissions Eventarc checks then is not documented: here those to make a topic, a
-subscription and the notification of the bucket.
+trigger is made. It is not documented which permissions Eventarc checks then (here those to make a topic, a
+subscription and the notification of the bucket), nor which agent gets the trigger's token (here Eventarc's).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,10 @@ class Chain:
     actors: Actors
 
     def check_trigger(self, project: str, bucket: str) -> None:
-        """Refuse a trigger whose events could not be published, in words that users quote.
+        """Refuse a trigger whose events could not be published.
+
+        Eventarc's words about its own agent are documented, those about Storage's are as users quote them:
+        https://cloud.google.com/eventarc/docs/troubleshooting#trigger-error
 
         Raises
         ------
