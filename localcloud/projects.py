@@ -24,11 +24,6 @@ _TESTABLE = re.compile(r"(?!resourcemanager\.(projects\.(create|list)$|folders\.
 _MASKS = {"bindings", "etag", "version", "auditConfigs"}
 
 
-def account_name(given: str, project: str) -> str:
-    """Return an account's full name, projects/P/serviceAccounts/EMAIL; without one, the default account's."""
-    return f"projects/{project}/serviceAccounts/{given.rpartition('/')[2] or DEFAULT_ACCOUNT}"
-
-
 class Projects:
     """All projects have the same number."""
 

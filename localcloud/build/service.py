@@ -17,10 +17,11 @@ from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
-from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER, account_name
+from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.rights.actors import Actors
 from localcloud.rights.callers import need
+from localcloud.rights.resources import account_name
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcloud.messages import ApiError
-from localcloud.projects import PROJECT_NUMBER, account_name
+from localcloud.projects import PROJECT_NUMBER
 from localcloud.rights.callers import need
+from localcloud.rights.resources import account_name
 from localcloud.times import now
 from localcloud.workflows.blocks import Program
 from localcloud.workflows.parser import parse_workflow
-from localcloud.workflows.settings import check_settings
+from localcloud.workflows.settings import check_settings, service_account
 from localcloud.workflows.source import SourceError
 
 MAX_REVISIONS = 100  # of a workflow; older ones are dropped
@@ -149,7 +150,8 @@ def _need_account(settings: dict[str, Any], project: str) -> None:
 
     https://cloud.google.com/workflows/docs/authentication
     """
-    need("iam.serviceAccounts.actAs", account_name(settings.get("serviceAccount", ""), project))
+    account = service_account(settings.get("serviceAccount", ""), project)
+    need("iam.serviceAccounts.actAs", account_name(account, project))
 
 
 def _revision(number: int, settings: dict[str, Any], project: str) -> Revision:
@@ -157,6 +159,6 @@ def _revision(number: int, settings: dict[str, Any], project: str) -> Revision:
         program = parse_workflow(settings.get("sourceContents", ""))
     except SourceError as wrong:
         raise ApiError(400, str(wrong)) from wrong
-    account = account_name(settings.get("serviceAccount", ""), project)
+    account = service_account(settings.get("serviceAccount", ""), project)
     revision_id = f"{number:06d}-{secrets.token_hex(2)[:3]}"
     return Revision(revision_id, {**settings, "serviceAccount": account}, program)

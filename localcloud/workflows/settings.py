@@ -5,6 +5,7 @@ from typing import Any
 
 from localcloud.filters import camel_case
 from localcloud.messages import ApiError
+from localcloud.projects import DEFAULT_ACCOUNT
 from localcloud.workflows.json_text import from_json
 from localcloud.workflows.limits import (
     ARGUMENT_BYTES,
@@ -103,6 +104,12 @@ def execution_settings(asked: dict[str, Any]) -> dict[str, Any]:
     _check_choice(body, "executionHistoryLevel", _HISTORY_LEVELS)
     _check_choice(body, "disableConcurrencyQuotaOverflowBuffering", (False, True))
     return body
+
+
+def service_account(given: str, project: str) -> str:
+    """Return the full name of an account: projects/P/serviceAccounts/EMAIL."""
+    account = given.rpartition("/")[2] or DEFAULT_ACCOUNT
+    return f"projects/{project}/serviceAccounts/{account}"
 
 
 def _check_labels(labels: Any) -> None:
