@@ -19,6 +19,8 @@ from localcloud.pages import page_of
 from localcloud.policies import Policies, Policy
 from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.rights import callers
+from localcloud.rights.enforcement import Rights
+from localcloud.rights.members import member, token_of
 from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Handler, Route
 
@@ -76,7 +78,7 @@ class AccountService:
 
     def agent(self, name: str) -> str:
         """Return the e-mail of one of Google's own accounts, which exists from now on."""
-        email = f"service-{PROJECT_NUMBER}@{name}{_DOMAIN}"
+        email = agent_email(name)
         with self._lock:
             self._agents.add(email)
         return email
@@ -235,6 +237,11 @@ def _unknown(account: str) -> ApiError:
     return ApiError(404, f"Unknown service account: {account}")
 
 
+def agent_email(name: str) -> str:
+    """Return the e-mail of one of Google's own accounts, whether it exists or not."""
+    return f"service-{PROJECT_NUMBER}@{name}{_DOMAIN}"
+
+
 def with_bearer(routes: Sequence[Route]) -> list[Route]:
     """Return the routes, changed to refuse a request without `Authorization: Bearer`."""
     return [replace(route, handler=_guarded(route.handler)) for route in routes]
@@ -251,10 +258,11 @@ def _guarded(handler: Handler) -> Handler:
     return guarded
 
 
-def token_routes(accounts: AccountService, identity: Identity) -> list[Route]:
+def token_routes(accounts: AccountService, identity: Identity, rights: Rights) -> list[Route]:
     """Return the route that exchanges a service account's key for a token.
 
-    The key itself is not checked. A client that names an audience asks for an identity token:
+    The key itself is not checked, only that its account is there, where rights are enforced or an identity
+    token is asked for. A client that names an audience asks for one:
     https://developers.google.com/identity/protocols/oauth2/service-account#httprest
     """
 
@@ -264,12 +272,10 @@ def token_routes(accounts: AccountService, identity: Identity) -> list[Route]:
             claims = unverified_claims(asked["assertion"]) if "assertion" in asked else {}
         except InvalidToken as error:
             return _no_grant(f"Invalid JWT: {error}.")
-        audience = claims.get("target_audience")
-        if audience is None:
-            return json_response(
-                {"access_token": "localcloud", "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
-            )
-        email = str(claims.get("iss"))
+        email, audience = str(claims.get("iss", "")), claims.get("target_audience")
+        if audience is None and rights.is_at_work(member(email)):
+            token = token_of(member(email)) if email else "localcloud"
+            return json_response({"access_token": token, "expires_in": TOKEN_SECONDS, "token_type": "Bearer"})
         if not accounts.is_enabled(email):
             return _no_grant("Invalid grant: account not found")
         return json_response({"id_token": identity.token(email, str(audience))})

@@ -34,3 +34,13 @@ class Denied(ApiError):
 def _service(permission: str) -> str:
     first = permission.partition(".")[0]
     return _SERVICES.get(first, first)
+
+
+def rejected(member: str) -> ApiError:
+    """Return the refusal of whatever an account does that was deleted or disabled.
+
+    It is documented that its tokens are rejected, not with which status: 401 is that of a token that is not
+    valid. https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
+    """
+    said = "Request had invalid authentication credentials. Expected OAuth 2 access token"
+    return ApiError(401, f"{said}: {member.partition(':')[2]} is deleted or disabled.")

@@ -15,7 +15,7 @@ from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
-from localcloud.rights.denied import Denied
+from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
 from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
@@ -34,13 +34,26 @@ class UnknownNeed(Exception):
 class Rights:
     """What everybody may do in a project, by the policies in force; its owner owns all of it.
 
-    Without a project, nothing is asked and everything is allowed.
+    Without a project, nothing is asked and everything is allowed. Until judge_by(), nobody has a role.
     """
 
-    def __init__(self, policy_of: PolicyOf, project: str = ""):
-        self._policy_of, self._project = policy_of, project
+    def __init__(self, project: str = ""):
+        self._policy_of: PolicyOf = lambda holder: {}
+        self._is_at_work: Callable[[str], bool] = lambda email: True
+        self._own_account = re.compile(
+            rf"serviceAccount:(.+@{re.escape(project)}\.iam\.gserviceaccount\.com)"
+        )
+        self._project = project
         self._record: dict[tuple[str, str, str], list[Grant]] = {}
         self._lock = threading.Lock()
+
+    def judge_by(self, policy_of: PolicyOf, is_at_work: Callable[[str], bool]) -> None:
+        """Take over the policies, and whether an account of the project is there and not disabled."""
+        self._policy_of, self._is_at_work = policy_of, is_at_work
+
+    @property
+    def are_enforced(self) -> bool:
+        return bool(self._project)
 
     def ask(self, member: str, permission: str, resource: str) -> None:
         """Record a question, and refuse it if no grant allows it.
@@ -48,12 +61,13 @@ class Rights:
         Raises
         ------
         ApiError
-            403
+            403, or 401 if the account is gone or disabled.
         """
         if not self._project:
             return
         resource = self._named(resource)
-        by = self._allowing(member, permission, resource)
+        is_at_work = self.is_at_work(member)
+        by = self._allowing(member, permission, resource) if is_at_work else []
         question = member, permission, resource
         with self._lock:
             is_new = self._record.get(question) != []
@@ -62,10 +76,15 @@ class Rights:
             return
         if is_new:
             print(f"localcloud: denied to {member}: {permission} on {resource}", file=sys.stderr, flush=True)
-        raise Denied(*question)
+        raise Denied(*question) if is_at_work else rejected(member)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
         return not self._project or bool(self._allowing(member, permission, self._named(resource)))
+
+    def is_at_work(self, member: str) -> bool:
+        """Return whether a member can do anything: an account of the project may be gone or disabled."""
+        own = self._project and self._own_account.fullmatch(member)
+        return not own or self._is_at_work(own[1])
 
     def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything.
@@ -112,6 +131,8 @@ class Rights:
             needed = needs().get(route.name)
             if not needed:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
+            if not self.is_at_work(request.member):
+                raise rejected(request.member)
             look(request, arguments)
             with calling(Caller(request.member, self.ask, self.may)) as caller:
                 for each in needed:
