@@ -10,9 +10,9 @@ from collections.abc import Callable
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import Policies, Policy
+from localcloud.rights.resources import PROJECT_NUMBER
 from localcloud.routing import Route
 
-PROJECT_NUMBER = "123456789012"
 DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
 BILLING_ACCOUNT = "billingAccounts/012345-6789AB-CDEF01"
 DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names no fields

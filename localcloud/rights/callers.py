@@ -47,6 +47,11 @@ def may(permission: str, resource: str) -> bool:
     return caller is None or caller.may(caller.member, permission, resource)
 
 
+def is_enforced() -> bool:
+    """Return whether this thread answers a request in a cloud that enforces rights."""
+    return _current.get() is not None
+
+
 @contextmanager
 def calling(caller: Caller) -> Iterator[Caller]:
     """Make a caller the one whose request this thread answers, for a block."""

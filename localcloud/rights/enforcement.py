@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
 from localcloud.rights.grants import Grant, allowing, grants_of
-from localcloud.rights.members import OWNER
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
 from localcloud.rights.resources import PolicyOf, holders
 from localcloud.routing import Handler, Route
 
-OWNER_ROLE = "roles/owner"
 _QUESTION = ("member", "permission", "resource")
 
 
@@ -82,7 +81,7 @@ class Rights:
         return json_response({})
 
     def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
-        grants = [Grant(f"projects/{self._project}", OWNER_ROLE, OWNER)]
+        grants = list(automatic_grants(resource, self._project))
         for holder in holders(resource, self._project):
             grants += grants_of(holder, self._policy_of(holder))
         return allowing(grants, member, permission, resource, datetime.now(UTC))

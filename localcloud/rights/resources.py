@@ -12,6 +12,7 @@ from typing import Any
 Policy = Mapping[str, Any]
 PolicyOf = Callable[[str], Policy]  # of a resource that has one; without bindings if it is not there
 
+PROJECT_NUMBER = "123456789012"  # of every project
 BUCKET = "projects/_/buckets/"
 # What has a policy of its own, by kind. The first that fits is the resource itself; a project is last.
 _KINDS = {
