@@ -1,8 +1,8 @@
 """The grants of a plan of Terraform, from what `terraform show -json` prints of it.
 
-https://developer.hashicorp.com/terraform/internals/json-format. Each resource that gives a role is read, or is
-an error: one that was skipped would look like a right that nobody needs. Google's own accounts of a project
-have its number in their names; here it is that of the emulated projects.
+https://developer.hashicorp.com/terraform/internals/json-format. Each resource that gives a role is read, or
+is an error: one that was skipped would look like a right that nobody needs. Google's own accounts of a
+project have its number in their names; here it is that of the emulated projects.
 """
 
 import re
@@ -52,9 +52,9 @@ def grants_of_plan(plan: Mapping[str, Any]) -> dict[Grant, str]:
         raise PlanError(f"no plan as `terraform show -json` prints it ({error!r})") from None
 
 
-def default_project(plan: Mapping[str, Any]) -> str:
-    """Return the project of a plan, by its variable; "" if it has none."""
-    return str(plan.get("variables", {}).get("project_id", {}).get("value") or "")
+def plan_variable(plan: Mapping[str, Any], name: str) -> str:
+    """Return a variable that the plan was made with; "" if it has none of this name."""
+    return str(plan.get("variables", {}).get(name, {}).get("value") or "")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Planned:
     @classmethod
     def of(cls, change: Mapping[str, Any], plan: Mapping[str, Any]) -> "_Planned":
         unknown = change["change"].get("after_unknown") or {}
-        project = default_project(plan)
+        project = plan_variable(plan, "project_id")
         return cls(change["address"], change["type"], change["change"]["after"], unknown, project)
 
     def text(self, name: str) -> str:

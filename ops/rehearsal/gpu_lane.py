@@ -25,7 +25,7 @@ from ops.gpu.smoke import check_answer, write_sentence
 from ops.gpu.uploads import Uploads
 from ops.laptop import local_run
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
-from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
 from ops.rehearsal.rehearsal import (
     digests_here,
     for_emulator,
@@ -140,7 +140,7 @@ class _Rehearsal:
         for name in SERVICES:
             image = self.names.image(name, self.cloud.settings.image_tag)
             url = f"{self.emulator.apis}/_emulator/images"
-            answer = requests.post(url, json={"image": image}, headers=ANYBODY, timeout=ANSWER_SECONDS)
+            answer = requests.post(url, json={"image": image}, headers=AS_OWNER, timeout=ANSWER_SECONDS)
             answer.raise_for_status()
 
     def check_health(self, title: str) -> None:
@@ -184,7 +184,7 @@ class _Rehearsal:
         import requests
 
         url = f"{self.emulator.apis}/_emulator/run"
-        answer = requests.get(url, headers=ANYBODY, timeout=ANSWER_SECONDS)
+        answer = requests.get(url, headers=AS_OWNER, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
         return answer.json()
 

@@ -11,13 +11,13 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
 from ops.failures import UserError
 from ops.gpu.names import SERVICES, Names
+from ops.names import account_email
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
-ANSWER_SECONDS = 10
 EXISTS = 409
-ANYBODY = {"Authorization": "Bearer anybody"}  # the emulated cloud grants everyone everything
 
 
 def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
@@ -60,16 +60,24 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
         settings.workflow_service_account,
         settings.build_service_account,
     )
+    emails = [account_email(project, name) for name in accounts]
+    uniform = {"uniformBucketLevelAccess": {"enabled": True}}  # else rights have no conditions
+    bucket = {"name": settings.bucket_name, "iamConfiguration": uniform}
     wanted = [
-        (f"{storage}/storage/v1/b?project={project}", {"name": settings.bucket_name}),
+        (f"{storage}/storage/v1/b?project={project}", bucket),
         *((f"{apis}/_emulator/images", {"image": image}) for image in _images(settings)),
         (f"{apis}/_emulator/compute", {"subnetwork": subnet}),
-        *((f"{apis}/v1/projects/{project}/serviceAccounts", {"accountId": name}) for name in accounts),
+        *((_accounts_url(apis, email), {"accountId": email.partition("@")[0]}) for email in emails),
     ]
     for url, body in wanted:
-        answer = requests.post(url, json=body, headers=ANYBODY, timeout=ANSWER_SECONDS)
+        answer = requests.post(url, json=body, headers=AS_OWNER, timeout=ANSWER_SECONDS)
         if answer.status_code != EXISTS:
             answer.raise_for_status()
+
+
+def _accounts_url(apis: str, email: str) -> str:
+    project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+    return f"{apis}/v1/projects/{project}/serviceAccounts"
 
 
 def _images(settings: Settings) -> list[str]:
