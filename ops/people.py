@@ -93,11 +93,19 @@ WORK = {
     ),
 }
 GPU_WORK = {
-    "upload": Work((), (Right("storage.objectUser", INPUT),)),
-    "read results": Work((), (Right("storage.objectViewer", OUTPUT),)),
+    "upload": Work(
+        (),
+        (Right("storage.objectUser", INPUT), Right("storage.objectViewer", OUTPUT, "to read results")),
+    ),
     "watch": Work(
         ("gpu-status", "gpu-logs"),
         (Right("workflows.viewer"), Right("run.viewer"), Right("logging.viewer")),
+        after="upload",
+    ),
+    "smoke": Work(
+        ("gpu-smoke",),
+        (Right("workflows.invoker", why="the workflow asks the services for their health"),),
+        after="watch",
     ),
 }
 

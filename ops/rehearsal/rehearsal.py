@@ -55,7 +55,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
     plain = replace(request, docker=False)
     if request.docker:
         check_engine(shell)
-    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain))
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wish))
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
         # before the run here, which may take long
@@ -70,8 +70,10 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
         _compare(in_cloud, digests_here(done))
 
 
-def _print_commands(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    settings = for_emulator(with_experiment(settings, request.exp_id, Path("rehearsal")))
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool) -> None:
+    folder = Path("rehearsal")
+    settings = for_emulator(with_experiment(settings, request.exp_id, folder))
+    of_a_rehearsal(shell, settings, wish, folder)
     cloud = Cloud.of(shell, settings)
     deploy(cloud, Path("environment.yaml"))
     cloud_run.start(cloud, request)
