@@ -86,7 +86,9 @@ def _images(settings: Settings) -> list[str]:
 
 
 def deploy(cloud: Cloud, variables: Path) -> None:
-    """Deploy the workflow of this checkout with the variables that Terraform would set."""
+    """Deploy the workflow of this checkout with the variables and the account that Terraform would set."""
     cloud.shell.write_file(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
     words = ["workflows", "deploy", cloud.settings.workflow_name, "--source", nearest(WORKFLOW)]
-    cloud.read([*words, *cloud.in_region, "--env-vars-file", nearest(variables)])
+    account = account_email(cloud.project, cloud.settings.workflow_service_account)
+    words += ["--service-account", account, *cloud.in_region]
+    cloud.read([*words, "--env-vars-file", nearest(variables)])
