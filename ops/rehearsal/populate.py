@@ -1,15 +1,11 @@
 """Create in an emulated cloud what Terraform and a build create in a project; neither works there."""
 
-import os
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
-from ops.failures import UserError
 from ops.gpu.names import SERVICES, Names
 from ops.names import account_email
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
@@ -18,34 +14,6 @@ from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 EXISTS = 409
-
-
-def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
-    """Prepare the emulated cloud of this shell for `invoke run --cloud`; what exists is left as it is.
-
-    Raises
-    ------
-    UserError
-        The shell has no emulated cloud, or it has stopped.
-    """
-    import requests  # here, because its import takes a fifth of invoke's start
-
-    storage, apis = (environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
-    if not (storage and apis):
-        raise UserError(
-            "this shell has no emulated cloud; start `invoke localcloud` in another, and source its exports"
-        )
-    if not cloud.shell.dry_run:
-        try:
-            populate(storage, apis, cloud.settings)
-        except requests.ConnectionError:
-            raise UserError(
-                f"no answer from {apis}: the emulated cloud has stopped; "
-                "start it, and source its exports again"
-            ) from None
-    with tempfile.TemporaryDirectory() as folder:
-        deploy(cloud, Path(folder, "environment.yaml"))
-    cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
 def populate(storage: str, apis: str, settings: Settings) -> None:

@@ -143,7 +143,12 @@ def _recorded(content: object, source: str) -> tuple[Grant, ...]:
 
 def person(work: str) -> str:
     """Return the member that does a work and nothing else."""
-    return f"user:{work.replace(' ', '-')}@example.com"
+    return f"user:{slug(work)}@example.com"
+
+
+def slug(work: str) -> str:
+    """Return a work's name without spaces, as in an address and for --as."""
+    return work.replace(" ", "-")
 
 
 def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant]:
