@@ -23,6 +23,7 @@ from localcloud.ports import Ports
 from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
+from localcloud.rights.actors import Actors
 from localcloud.rights.doors import Doors
 from localcloud.rights.enforcement import Rights
 from localcloud.rights.members import OWNER
@@ -65,30 +66,31 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     faults, log = Faults(), RequestLog()
     accounts = AccountService()
     storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
-    doors = Doors(addresses)
+    doors, rights = Doors(addresses), Rights(options.rights_of)
+    actors = Actors(doors, rights)
     accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
     secrets, logs, git = SecretService(accounts), LogService(), GitService()
     usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
     repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
     monitoring = MonitoringService(metrics.has)
     builds = BuildService(
-        state / "builds", doors, secrets, logs, registry, options.builders, runs=options.runs_builds
+        state / "builds", actors, secrets, logs, registry, options.builders, runs=options.runs_builds
     )
     hosts, identity = Hosts(), Identity()
     workflows = WorkflowService(
-        logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity
+        logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity, actors
     )
-    batch = BatchService(logs, doors, state / "batch", options.batch, options.clock_speed)
+    batch = BatchService(logs, actors, state / "batch", options.batch, options.clock_speed)
     instances = Instances(
-        logs, doors, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
+        logs, actors, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
     )
     run = RunService(accounts, registry, instances)
-    eventarc = EventarcService(storage.buckets, workflows, accounts, options.clock_speed)
+    eventarc = EventarcService(storage.buckets, workflows, accounts, actors, options.clock_speed)
     infra = InfraService(
-        storage, accounts, projects, doors, state / "infra", options.terraform, options.clock_speed
+        storage, accounts, projects, actors, state / "infra", options.terraform, options.clock_speed
     )
     storage.objects.observers.append(eventarc.observe)
-    rights = Rights(
+    rights.judge_by(
         policies(
             bucket=storage.buckets.policy,
             account=accounts.policy,
@@ -97,7 +99,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
             service=run.policy,
             project=projects.policy,
         ),
-        options.rights_of,
+        accounts.is_enabled,
     )
     # A service is emptied before the services it uses.
     services = [
@@ -137,6 +139,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
                 run,
                 instances,
                 rights,
+                doors,
             )
             for route in each.control_routes()
         ),
@@ -165,8 +168,8 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     ]
     guarded = with_bearer([*enabled, *rights.guarded(usage.routes())])
     apis = Router(
-        [*control, *token_routes(accounts, identity), *git.routes(), *builds.page_routes(), *guarded],
-        by_host=Gateway(instances, identity).match,
+        [*control, *token_routes(accounts, identity, rights), *git.routes(), *builds.page_routes(), *guarded],
+        by_host=Gateway(instances, identity, rights).match,
     )
     ports = Ports({"storage": storage.router(faults, control, rights), "apis": apis}, faults, log)
     addresses |= ports.open(OWNER, storage=options.storage_port, apis=options.apis_port)

@@ -61,7 +61,9 @@ class Workshop:
     def command(
         self, job: Job, index: int, attempt: int, runnable: Mapping[str, Any], task_variables: Variables
     ) -> Command:
-        variables = self._source.with_runnable(task_variables, runnable.get("environment", {}))
+        if why := job.agent.refused_images.get(runnable.get("container", {}).get("imageUri", "")):
+            raise CannotStart(f"docker: Error response from daemon: denied: {why}")
+        variables = self._source.with_runnable(job, task_variables, runnable.get("environment", {}))
         by_batch = self._source.set_by_batch(job, index, attempt)
         folder = self.work_folder(job, index, attempt)
         return self._runtime.command(runnable, variables, by_batch, folder, job.spec.needs)

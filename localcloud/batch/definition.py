@@ -10,6 +10,7 @@ from localcloud.batch.machines import Needs
 from localcloud.batch.retries import RetryRule
 from localcloud.batch.rules import MAX_PARALLELISM, check_definition
 from localcloud.messages import read_as
+from localcloud.projects import DEFAULT_ACCOUNT
 from localcloud.times import seconds_of
 
 DEFAULT_CPU_MILLI = 2000
@@ -31,6 +32,7 @@ class JobSpec:
     environment: Mapping[str, Mapping[str, str]]  # variables, secretVariables
     task_environments: tuple[Mapping[str, Mapping[str, str]], ...]
     labels: Mapping[str, str]
+    account: str  # e-mail, of the tasks and of the agent on their machines
     zone: str
     is_logged: bool
     is_generic: bool  # logs under the older monitored resource
@@ -95,6 +97,7 @@ def spec_of(definition: Mapping[str, Any]) -> JobSpec:
         },
         task_environments=tuple(group.get("taskEnvironments", [])),
         labels=definition.get("labels", {}),
+        account=policy.get("serviceAccount", {}).get("email") or DEFAULT_ACCOUNT,
         zone=_zone(policy["location"]["allowedLocations"][0]),
         is_logged=logs.get("destination") == "CLOUD_LOGGING",
         is_generic=logs.get("cloudLoggingOption", {}).get("useGenericTaskMonitoredResource", False),

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from localcloud.batch.agents import Agent
 from localcloud.batch.definition import as_text, spec_of
 from localcloud.batch.tasks import FAILED, TaskTable
 from localcloud.messages import ApiError
@@ -53,6 +54,7 @@ class Job:
         self.running_since = 0.0
         self.run_seconds = 0.0
         self.running: dict[int, Stoppable] = {}  # tasks that are processes or containers, by index
+        self.agent = Agent()  # until it has machines
         self.stops_as = ""  # the state it enters once its tasks have stopped
         self._events: list[dict[str, Any]] = []
 

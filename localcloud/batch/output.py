@@ -1,7 +1,8 @@
 """The output of tasks and the reports of the agent, as entries of Cloud Logging.
 
 Lines of a task go to batch_task_logs, reports of the agent on its machine to batch_agent_logs; only there is
-it reported that a container could not start. Nothing is written unless the job asks for logs.
+it reported that a container could not start. Nothing is written unless the job asks for logs and its account
+may write them.
 """
 
 from typing import Any
@@ -25,7 +26,7 @@ class TaskLog:
         labels: dict | None = None,
     ):
         self._logs = logs
-        self._is_kept = job.spec.is_logged
+        self._is_kept = job.spec.is_logged and job.agent.may_log
         self._prefix = f"projects/{job.project}/logs/"
         # All entries share these two objects: a task may write thousands.
         self._resource = _resource(job, index)

@@ -3,8 +3,9 @@
 One thread does what is due; the lock of the job store is held for each change of a job. Tasks that are
 processes or containers are run by attempt.py; each takes one slot of this machine.
 
-Where the documentation is silent: other tasks continue after one has failed; a task that is killed with its
-job is FAILED with 50000, and a waiting task stays UNEXECUTED.
+Where the documentation is silent: a job whose agents may not report fails at once, while users see it stay
+SCHEDULED (https://github.com/nextflow-io/nextflow/issues/5622); other tasks continue after one has failed; a
+task that is killed with its job is FAILED with 50000, and a waiting task stays UNEXECUTED.
 """
 
 import heapq
@@ -16,7 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from localcloud.batch.attempt import Ended
+from localcloud.batch.agents import Agents
+from localcloud.batch.attempt import NOT_STARTED, Ended
 from localcloud.batch.faults import BatchFaults, TaskFault
 from localcloud.batch.jobs import (
     CANCELLED,
@@ -32,7 +34,7 @@ from localcloud.batch.jobs import (
     Stoppable,
 )
 from localcloud.batch.machines import why_no_such_disk, why_not_placed
-from localcloud.batch.null_tasks import is_null, outcome_of
+from localcloud.batch.null_tasks import Outcome, is_null, outcome_of
 from localcloud.batch.retries import UNKNOWN_CAUSE
 from localcloud.batch.tasks import FAILED, RUNNING
 
@@ -71,11 +73,12 @@ class Scheduler:
         store: JobStore,
         faults: BatchFaults,
         tasks: StartsTasks | None,  # None: every task is a null task
+        agents: Agents,
         slots: int,
         queue_seconds: float,
         clock_speed: float,
     ):
-        self._store, self._faults, self._tasks = store, faults, tasks
+        self._store, self._faults, self._tasks, self._agents = store, faults, tasks, agents
         self._free_slots = slots
         self._queue_seconds = queue_seconds / clock_speed
         self._clock_speed = clock_speed
@@ -183,16 +186,25 @@ class Scheduler:
             self._later(self._queue_seconds, self._place, job)
 
     def _place(self, job: Job) -> None:
-        """Give a job its machines, so that its tasks may start."""
+        """Give a job its machines, so that its tasks may start, unless it cannot have any that report."""
         if why := why_no_such_disk(job.spec.needs):
             error = _batch_error("CODE_GCE_INVALID_FIELD_VALUE", why)
-            job.note(f"Job gets non-retryable information {error}")
-            job.stops_as = JOB_FAILED
-            job.tasks.give_up_waiting()
-            self._finish_if_over(job, error)
-        else:
-            self._placed.append(job)
-            self._placed.sort(key=lambda job: (-job.spec.priority, job.number))
+            self._give_up(job, f"Job gets non-retryable information {error}", error)
+            return
+        job.agent = self._agents.of(job.project, job.spec)
+        if job.agent.silent:
+            why = f"no VM has an agent that reports, as {job.spec.account} may not: {job.agent.silent}"
+            self._give_up(job, f"Batch waits for the agents of the job's VMs, but {why}", why)
+            return
+        self._placed.append(job)
+        self._placed.sort(key=lambda job: (-job.spec.priority, job.number))
+
+    def _give_up(self, job: Job, event: str, why: str) -> None:
+        """End a job that waits for machines which it cannot have."""
+        job.note(event)
+        job.stops_as = JOB_FAILED
+        job.tasks.give_up_waiting()
+        self._finish_if_over(job, why)
 
     def _start_tasks(self, until: float) -> bool:
         did_something = False
@@ -212,6 +224,8 @@ class Scheduler:
             job.move(JOB_RUNNING)
         if self._is_null(job):
             outcome = outcome_of(job.spec, self._faults, job.job_id, index, attempt)
+            if job.agent.refused_images:
+                outcome = Outcome(0, NOT_STARTED)
             seconds = outcome.seconds / self._clock_speed
             self._later(seconds, self._end_task, job, index, outcome.exit_code)
             return

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from localcloud.batch.agents import Agents
 from localcloud.batch.attempt import Workshop
 from localcloud.batch.containers import Containers
 from localcloud.batch.faults import BatchFaults
@@ -15,7 +16,7 @@ from localcloud.batch.scheduler import Scheduler
 from localcloud.batch.variables import VariableSource
 from localcloud.control import fault_routes
 from localcloud.logs import LogService
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actors
 from localcloud.routing import Route
 
 MODES = ("processes", "docker", "null")
@@ -39,7 +40,7 @@ class BatchService:
     def __init__(
         self,
         logs: LogService,
-        doors: Doors,
+        actors: Actors,
         state: Path,
         settings: BatchSettings,
         clock_speed: float = 1.0,
@@ -49,7 +50,8 @@ class BatchService:
         self._scheduler = Scheduler(
             self._store,
             self._faults,
-            _workshop(logs, doors, state, settings),
+            _workshop(logs, actors, state, settings),
+            Agents(actors),
             settings.slots,
             settings.queue_seconds,
             clock_speed,
@@ -75,11 +77,11 @@ class BatchService:
         self._scheduler.stop()
 
 
-def _workshop(logs: LogService, doors: Doors, state: Path, settings: BatchSettings) -> Workshop | None:
+def _workshop(logs: LogService, actors: Actors, state: Path, settings: BatchSettings) -> Workshop | None:
     if settings.mode == "null":
         return None
     state = state.absolute()  # each task has another working folder
     caches = state / "caches"
     is_docker = settings.mode == "docker"
     runtime = Containers(settings.images) if is_docker else Processes(settings.scripts, caches)
-    return Workshop(state / "tasks", logs, VariableSource(doors), runtime)
+    return Workshop(state / "tasks", logs, VariableSource(actors), runtime)

@@ -20,6 +20,8 @@ from urllib.request import ProxyHandler, build_opener
 
 from localcloud.build.steps import StepFailed, StepRunner, Stopped
 from localcloud.messages import ApiError
+from localcloud.registry import repository_of
+from localcloud.rights.actors import Actor
 from localcloud.times import now, seconds_of
 
 FINISHED = ("SUCCESS", "FAILURE", "TIMEOUT", "CANCELLED", "INTERNAL_ERROR", "EXPIRED")
@@ -31,7 +33,12 @@ _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")  # docker's last line
 
 
 class BuildRun:
-    """A build that runs or has run; `build` is its resource, `template` what is run."""
+    """A build that runs or has run; `build` is its resource, `template` what is run, `actor` its account.
+
+    Without roles/logging.logWriter of its account it runs, and its log is lost. That it needs the role is
+    documented, what happens without it is not; users see a warning in the build, as here.
+    https://cloud.google.com/build/docs/securing-builds/configure-user-specified-service-accounts
+    """
 
     def __init__(
         self,
@@ -39,25 +46,26 @@ class BuildRun:
         template: dict[str, Any],
         folder: Path,
         builders: Mapping[str, Sequence[str]],
+        actor: Actor,
         write_log: Callable[[str, str], None],
     ):
         self.build, self.template, self.folder = build, template, folder
-        self._write_log = write_log
+        self._actor, self._write_log = actor, write_log
+        self._may_log = True
         self._step = ""
         self.steps = StepRunner(folder / "workspace", builders, self._write_line)
         self.has_ended = threading.Event()  # set once all its processes and files are gone
         self._ended_as = ""  # why it was stopped: TIMEOUT or CANCELLED
 
-    def run(
-        self, storage: str, read_secret: Callable[[str], bytes], put_image: Callable[[str, str], None]
-    ) -> None:
+    def run(self, read_secret: Callable[[str], bytes], put_image: Callable[[str, str], None]) -> None:
         """Run the build to its end without raising; `put_image` is called for each image that stays here."""
         self.build |= {"status": "WORKING", "startTime": now()}
         timer = threading.Timer(seconds_of(self.build["timeout"]), self.stop, ["TIMEOUT"])
         timer.daemon = True
         timer.start()
         try:
-            self._fetch_source(storage)
+            self._begin_log()
+            self._fetch_source(self._actor.door["storage"])
             secrets = self._secrets(read_secret)
             for number, step in enumerate(self.template["steps"]):
                 self._run_step(number, step, secrets)
@@ -89,7 +97,19 @@ class BuildRun:
             self.build["failureInfo"] = {"type": "USER_BUILD_STEP", "detail": detail}
         self.build |= {"finishTime": now(), "status": status}
 
+    def _begin_log(self) -> None:
+        """Find out whether the build has a log; say so in the build if it has none."""
+        if self.template.get("options", {}).get("logging") == "NONE":
+            return
+        self._may_log = self._actor.may_log(self.build["projectId"])
+        if not self._may_log:
+            said = f"The service account running this build, {self._actor.email}, may not write logs"
+            text = f"{said}: grant it roles/logging.logWriter on project {self.build['projectId']}."
+            self.build["warnings"] = [{"text": text, "priority": "ALERT"}]
+
     def _write_line(self, line: str) -> None:
+        if not self._may_log:
+            return
         self._write_log(f"{self._step}: {line}" if self._step else line, self._step.partition(" - ")[0])
 
     def _fetch_source(self, storage: str) -> None:
@@ -122,6 +142,7 @@ class BuildRun:
         found = {}
         for secret in self.template.get("availableSecrets", {}).get("secretManager", []):
             try:
+                self._actor.ask("secretmanager.versions.access", secret["versionName"])
                 found[secret["env"]] = read_secret(secret["versionName"]).decode(errors="surrogateescape")
             except ApiError as error:
                 raise StepFailed(
@@ -161,18 +182,19 @@ class BuildRun:
                 self._write_line(f"PUSH {image}: not pushed, it stays in this machine's engine")
                 digest = self.steps.read(["docker", "image", "inspect", "--format", "{{.Id}}", image])
                 if _ARTIFACT_REGISTRY in image:
-                    _push(image, digest.strip(), put_image)
+                    self._push(image, digest.strip(), put_image)
             timing = {"startTime": begun, "endTime": now()}
             pushed.append({"name": image, "digest": digest, "pushTiming": timing})
         if pushed:
             self.build["results"] = {"images": pushed}
 
-
-def _push(image: str, digest: str, put_image: Callable[[str, str], None]) -> None:
-    try:
-        put_image(image, digest)
-    except ApiError as error:
-        raise StepFailed(f'failed to push "{image}": {error.message}') from error
+    def _push(self, image: str, digest: str, put_image: Callable[[str, str], None]) -> None:
+        try:
+            if repository := repository_of(image):
+                self._actor.ask("artifactregistry.repositories.uploadArtifacts", repository)
+            put_image(image, digest)
+        except ApiError as error:
+            raise StepFailed(f'failed to push "{image}": {error.message}') from error
 
 
 def _is_on_this_machine(image: str) -> bool:

@@ -17,9 +17,11 @@ from localcloud.filters import parse_filter
 from localcloud.logs import LogService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
-from localcloud.projects import PROJECT_NUMBER
+from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.registry import RegistryService
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actors
+from localcloud.rights.callers import need
+from localcloud.rights.resources import account_name
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
@@ -37,7 +39,7 @@ class BuildService:
     def __init__(
         self,
         folder: Path,
-        doors: Doors,
+        actors: Actors,
         secrets: SecretService,
         logs: LogService,
         registry: RegistryService,
@@ -45,7 +47,7 @@ class BuildService:
         runs: bool = True,
     ):
         shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
-        self._folder, self._doors, self._secrets, self._logs = folder, doors, secrets, logs
+        self._folder, self._actors, self._secrets, self._logs = folder, actors, secrets, logs
         self._registry, self._builders, self._runs = registry, builders, runs
         self._builds: dict[str, BuildRun] = {}
         self._lock = threading.Lock()
@@ -81,11 +83,14 @@ class BuildService:
             run.has_ended.wait(max(until - time.monotonic(), 0))
 
     def create(self, request: Request, project: str, location: str = "global") -> Response:
+        need("cloudbuild.builds.create", f"projects/{project}/locations/{location}")
         build = parse_build(request.json())
         if self._runs:
             check_is_emulated(build)
         build_id = str(uuid.uuid4())
         template = substituted(build, build_id, project, location)
+        if account := template.get("serviceAccount"):
+            need("iam.serviceAccounts.actAs", account_name(account, project))
         build |= {
             "id": build_id,
             "name": f"projects/{PROJECT_NUMBER}/locations/{location}/builds/{build_id}",
@@ -97,15 +102,16 @@ class BuildService:
             "serviceAccount": template.get("serviceAccount", ""),
             "logUrl": f"{request.base_url}/cloud-build/builds;region={location}/{build_id}?project={project}",
         }
+        actor = self._actors.as_(build["serviceAccount"].rpartition("/")[2] or DEFAULT_ACCOUNT)
         run = BuildRun(
-            build, template, self._folder / build_id, self._builders, self._writer(project, build_id)
+            build, template, self._folder / build_id, self._builders, actor, self._writer(project, build_id)
         )
         with self._lock:
             self._builds[build_id] = run
             self._forget_oldest()
         answer = json_response(_operation(build))
         if self._runs:
-            arguments = (self._doors.main["storage"], self._secrets.read, self._registry.push)
+            arguments = self._secrets.read, self._registry.push
             threading.Thread(target=run.run, args=arguments, daemon=True).start()
         return answer
 

@@ -6,7 +6,8 @@ POST /_emulator/eventarc says how events are delivered from then on; GET shows t
 
 `duplicate` is the probability that an event is delivered twice, `deliveries` the exact number for an object
 of that name, in any bucket. A delivery waits for `delay_seconds` of the services' clock. One that is refused,
-because there is no such workflow or too many executions run, is repeated for a day, as Pub/Sub does.
+because an account may not pass it on, there is no such workflow or too many executions run, is repeated for a
+day, as Pub/Sub does. (It is not documented whether Storage repeats what it may not publish; here it does.)
 """
 
 import heapq
@@ -19,6 +20,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from localcloud.eventarc.chain import Chain
 from localcloud.eventarc.events import event_of
 from localcloud.eventarc.triggers import Trigger, Triggers
 from localcloud.faults import PROBABILITY, WHOLE_NUMBER, Allowed, is_number, is_whole_number
@@ -30,6 +32,7 @@ from localcloud.workflows.service import WorkflowService
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 600.0  # between two attempts, which double
 KEPT_SECONDS = 86_400.0  # that an event is kept for further attempts
 MOST_DELIVERIES = 1000  # of an event
+_NOT_ALLOWED = (401, 403)
 _BAD_REQUEST = 400  # no repetition helps: the event is too large for an argument
 
 
@@ -66,13 +69,14 @@ class _Delivery:
     argument: str = field(compare=False)
     until: float = field(compare=False)
     pause_seconds: float = field(default=FIRST_PAUSE_SECONDS, compare=False)
+    is_repeated: bool = field(default=False, compare=False)
 
 
 class Deliveries:
     """The events on their way, delivered by one thread."""
 
-    def __init__(self, triggers: Triggers, workflows: WorkflowService, clock: Clock):
-        self._triggers, self._workflows, self._clock = triggers, workflows, clock
+    def __init__(self, triggers: Triggers, workflows: WorkflowService, clock: Clock, chain: Chain):
+        self._triggers, self._workflows, self._clock, self._chain = triggers, workflows, clock, chain
         self._waiting: list[_Delivery] = []
         self._numbers = itertools.count()
         self._delivered = 0
@@ -140,8 +144,10 @@ class Deliveries:
             self._changed.wait(None if left is None else self._clock.wall_seconds(left))
 
     def _attempt(self, delivery: _Delivery) -> None:
+        trigger = delivery.trigger
         try:
-            self._workflows.start(delivery.trigger.workflow, delivery.argument)
+            self._chain.ask_for_event(trigger.key[0], trigger.account, trigger.workflow[0])
+            self._workflows.start(trigger.workflow, delivery.argument)
         except ApiError as refused:
             self._repeat(delivery, refused)
             return
@@ -156,6 +162,9 @@ class Deliveries:
         if refused.code == _BAD_REQUEST or again > delivery.until:
             print(f"eventarc: {delivery.trigger.name} lost an event: {refused}", file=sys.stderr)
             return
+        if refused.code in _NOT_ALLOWED and not delivery.is_repeated:
+            print(f"eventarc: {delivery.trigger.name} holds an event back: {refused}", file=sys.stderr)
+        delivery.is_repeated = True
         delivery.due = again
         delivery.pause_seconds = min(2 * delivery.pause_seconds, LONGEST_PAUSE_SECONDS)
         with self._changed:

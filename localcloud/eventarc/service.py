@@ -10,11 +10,13 @@ from collections import OrderedDict
 from typing import Any
 
 from localcloud.control import PREFIX
+from localcloud.eventarc.chain import Chain
 from localcloud.eventarc.deliveries import Deliveries
 from localcloud.eventarc.triggers import Trigger, Triggers
 from localcloud.iam import AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
+from localcloud.rights.actors import Actors
 from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.times import Clock, now
@@ -36,10 +38,12 @@ class EventarcService:
         buckets: Buckets,
         workflows: WorkflowService,
         accounts: AccountService,
+        actors: Actors,
         clock_speed: float = 1.0,
     ):
-        self._triggers = Triggers(buckets, workflows, accounts)
-        self._deliveries = Deliveries(self._triggers, workflows, Clock(clock_speed))
+        chain = Chain(actors)
+        self._triggers = Triggers(buckets, workflows, accounts, chain)
+        self._deliveries = Deliveries(self._triggers, workflows, Clock(clock_speed), chain)
         self._operations: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = threading.Lock()
         self.observe = self._deliveries.observe

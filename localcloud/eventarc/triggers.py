@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from localcloud.eventarc.chain import Chain
 from localcloud.iam import EVENTARC_AGENT, AccountService
 from localcloud.labels import check_labels
 from localcloud.messages import ApiError
@@ -61,8 +62,9 @@ class Trigger:
 class Triggers:
     """The triggers of all projects, and what they may refer to."""
 
-    def __init__(self, buckets: Buckets, workflows: WorkflowService, accounts: AccountService):
+    def __init__(self, buckets: Buckets, workflows: WorkflowService, accounts: AccountService, chain: Chain):
         self._buckets, self._workflows, self._accounts = buckets, workflows, accounts
+        self._chain = chain
         self._triggers: dict[Key, Trigger] = {}
         self._lock = threading.Lock()
 
@@ -74,6 +76,7 @@ class Triggers:
         if not _TRIGGER_ID.fullmatch(key[2]):
             raise _invalid(f"the trigger id {key[2]!r} is not 1 to 63 of lowercase letters, digits and -")
         trigger = self._checked(key, settings)
+        self._chain.check_trigger(key[0], trigger.bucket)
         with self._lock:
             if key in self._triggers:
                 raise ApiError(409, f"Resource '{trigger.name}' already exists")
@@ -146,6 +149,7 @@ class Triggers:
         account = str(settings.get("serviceAccount", "")).rpartition("/")[2]
         if not account:
             raise _invalid("a service account is required for a trigger with a workflow as destination")
+        self._accounts.ask_act_as(account, key[0])
         self._need(account, bucket, workflow)
         location = self._buckets.get(bucket)["location"].lower()
         if location != key[1]:

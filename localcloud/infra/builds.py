@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from localcloud.infra.blueprint import admits_terraform, problems_of, remote_modules
@@ -19,6 +19,7 @@ from localcloud.infra.sources import NoBlueprint, Sources
 from localcloud.infra.terraform import Mistake, Plan, Terraform
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER, Projects
+from localcloud.rights.actors import Actor, Actors
 from localcloud.times import Clock, now
 
 AGENT_ROLES = {"roles/config.agent", "roles/owner"}
@@ -87,9 +88,16 @@ class Outcome:
 class Builds:
     """Runs of all projects, and what a test orders for the next ones."""
 
-    def __init__(self, sources: Sources, projects: Projects, clock: Clock, terraform: Terraform | None):
+    def __init__(
+        self,
+        sources: Sources,
+        projects: Projects,
+        clock: Clock,
+        terraform: Terraform | None,
+        actors: Actors,
+    ):
         self._sources, self._projects, self._clock = sources, projects, clock
-        self._terraform = terraform
+        self._terraform, self._actors = terraform, actors
         self._seconds, self._failure = 0.0, ""
         self._lock = threading.Lock()
 
@@ -120,15 +128,18 @@ class Builds:
         def log(line: str) -> None:
             lines.append(f"{now()} {line}")
 
-        outcome = self._carried_out(run, report, log)
+        try:
+            outcome = self._carried_out(run, report, log)
+        except ApiError as refused:  # by the bucket of artifacts
+            outcome = Outcome([Mistake(refused.message)], BUILD_FAILED)
         for mistake in outcome.mistakes:
             log(f"Error: {mistake.text}")
         if outcome.code != DENIED:  # which could not write it
             name = f"{run.path}/logs/log-{run.build}.txt"
             text = "\n".join([*lines, ""]).encode()
             try:
-                outcome.log = self._sources.write(run.bucket, name, text, "text/plain; charset=utf-8")
-            except ApiError as gone:  # the bucket was deleted meanwhile
+                outcome.log = self._sources_of(run).write(run.bucket, name, text, "text/plain; charset=utf-8")
+            except ApiError as gone:  # the bucket was deleted meanwhile, or is not the account's to write
                 return Outcome([*outcome.mistakes, Mistake(gone.message)], BUILD_FAILED)
         logs = {"logs": outcome.log} if outcome.log else {}
         report(step="FAILED" if outcome.mistakes else "SUCCEEDED", **logs)
@@ -141,7 +152,7 @@ class Builds:
             denied = f"{email} lacks roles/config.agent on project {run.project}"
             return Outcome([Mistake(f"Cloud Build failed due to a permission issue: {denied}")], DENIED)
         if "artifactsGcsBucket" not in run.settings:
-            self._sources.need_bucket(run.bucket, run.location)
+            self._sources_of(run).need_bucket(run.bucket, run.project, run.location)
         plan, outcome = Plan(), Outcome()
         if run.kind != DESTROY:  # which needs the state only
             plan = self._checked(run, report, log)
@@ -162,7 +173,7 @@ class Builds:
         address = run.settings["terraformBlueprint"]["gcsSource"]
         report(step="DOWNLOADING_BLUEPRINT")
         try:
-            files = self._sources.read(address)
+            files = self._sources_of(run).read(address)
         except NoBlueprint as missing:
             return Plan([Mistake(str(missing))])
         log(f"Blueprint {address}: {len(files)} files")
@@ -187,10 +198,16 @@ class Builds:
             return Plan()
         log(f"Terraform {installed} of this machine validates and plans the blueprint.")
         report(step="RUNNING_TF_PLAN")
-        return self._terraform.plan(files, inputs, run.destroys, log)
+        return replace(self._terraform, actor=self._actor(run)).plan(files, inputs, run.destroys, log)
 
     def _write_plan(self, run: Run, plan: Plan) -> str:
-        folder = f"{run.path}/artifacts"
-        self._sources.write(run.bucket, f"{folder}/tfplan", plan.content, "application/octet-stream")
-        self._sources.write(run.bucket, f"{folder}/tfplan.json", plan.resources, "application/json")
+        folder, sources = f"{run.path}/artifacts", self._sources_of(run)
+        sources.write(run.bucket, f"{folder}/tfplan", plan.content, "application/octet-stream")
+        sources.write(run.bucket, f"{folder}/tfplan.json", plan.resources, "application/json")
         return f"gs://{run.bucket}/{folder}"
+
+    def _sources_of(self, run: Run) -> Sources:
+        return self._sources.as_(self._actor(run))
+
+    def _actor(self, run: Run) -> Actor:
+        return self._actors.as_(account_of(run.settings))

@@ -19,7 +19,7 @@ from localcloud.infra.versions import SUPPORTED
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import Projects
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actors
 from localcloud.routing import Route
 from localcloud.storage.service import StorageService
 from localcloud.times import Clock
@@ -41,16 +41,16 @@ class InfraService:
         storage: StorageService,
         accounts: AccountService,
         projects: Projects,
-        doors: Doors,
+        actors: Actors,
         folder: Path,
         terraform: Path | None = None,
         clock_speed: float = 1.0,
     ):
-        runner = Terraform(terraform, doors, folder) if terraform else None
+        runner = Terraform(terraform, folder) if terraform else None
         sources = Sources(storage.buckets, storage.objects)
-        self._doors = doors
+        self._actors = actors
         self._operations = Operations()
-        self._builds = Builds(sources, projects, Clock(clock_speed), runner)
+        self._builds = Builds(sources, projects, Clock(clock_speed), runner, actors)
         self._deployments = Deployments(accounts, self._builds, self._operations)
         self._previews = Previews(accounts, self._builds, self._operations, self._deployments)
 
@@ -134,7 +134,7 @@ class InfraService:
 
         def address(name: str) -> str:
             path = quote(f"{folder}/{name}", safe="")
-            return f"{self._doors.main['storage']}/storage/v1/b/{bucket}/o/{path}?alt=media"
+            return f"{self._actors.main['storage']}/storage/v1/b/{bucket}/o/{path}?alt=media"
 
         uris = {"binarySignedUri": address("tfplan"), "jsonSignedUri": address("tfplan.json")}
         return json_response({"result": uris})

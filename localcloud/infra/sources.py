@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 
 from localcloud.messages import ApiError
+from localcloud.rights.actors import Actor
+from localcloud.rights.resources import bucket_name, object_name
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.objects import ObjectRecord, Objects, Target
 from localcloud.storage.resources import new_bucket
@@ -27,10 +29,13 @@ class NoBlueprint(Exception):
 
 
 class Sources:
-    """Reads blueprints, and writes logs and plans."""
+    """Reads blueprints, and writes logs and plans, as an account if there is one."""
 
-    def __init__(self, buckets: Buckets, objects: Objects):
-        self._buckets, self._objects = buckets, objects
+    def __init__(self, buckets: Buckets, objects: Objects, actor: Actor | None = None):
+        self._buckets, self._objects, self._actor = buckets, objects, actor
+
+    def as_(self, actor: Actor) -> "Sources":
+        return Sources(self._buckets, self._objects, actor)
 
     def read(self, address: str) -> dict[str, bytes]:
         """Return the files of gs://BUCKET/FOLDER or gs://BUCKET/ARCHIVE.zip, by path.
@@ -50,20 +55,29 @@ class Sources:
             raise NoBlueprint(f"{address}: {missing.message}") from missing
 
     def write(self, bucket: str, name: str, content: bytes, content_type: str) -> str:
-        """Store an object, and return its address."""
+        """Store an object, and return its address.
+
+        Raises
+        ------
+        ApiError
+            There is no such bucket, or the account may not write there.
+        """
+        self._ask("storage.objects.create", object_name(bucket, name))
         with self._objects.draft() as draft:
             draft.write(content)
             self._objects.put(Target(bucket, name), draft.seal(), {"contentType": content_type})
         return f"gs://{bucket}/{name}"
 
-    def need_bucket(self, bucket: str, location: str) -> None:
+    def need_bucket(self, bucket: str, project: str, location: str) -> None:
         """Create a bucket in a region if it does not exist."""
         try:
             self._buckets.need(bucket)
         except ApiError:
+            self._ask("storage.buckets.create", f"projects/{project}")
             self._buckets.create(bucket, new_bucket(bucket, {"location": location}))
 
     def _folder(self, address: str, bucket: str, prefix: str) -> dict[str, bytes]:
+        self._ask("storage.objects.list", bucket_name(bucket))
         files: dict[str, bytes] = {}
         left = MAX_BYTES
         for record in self._below(bucket, prefix):
@@ -86,12 +100,17 @@ class Sources:
             start = page[-1].name + "\0"
 
     def _content(self, bucket: str, name: str, generation: str = "") -> bytes:
+        self._ask("storage.objects.get", object_name(bucket, name))
         number = int(generation) if generation.isdigit() else None
         record, file = self._objects.open(Target(bucket, name, number))
         with file:
             if record.size > MAX_BYTES:
                 raise NoBlueprint(f"gs://{bucket}/{name} has more than {MAX_BYTES} bytes")
             return file.read()
+
+    def _ask(self, permission: str, resource: str) -> None:
+        if self._actor:
+            self._actor.ask(permission, resource)
 
 
 def _unpacked(address: str, data: bytes) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from localcloud.child import CannotStart, Child, Command
 from localcloud.messages import object_in
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actor
 
 STEP_SECONDS = 300.0  # of one command
 Log = Callable[[str], None]
@@ -42,11 +42,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform with the configuration file of its command line."""
+    """Terraform with the configuration file of its command line; without an actor it reaches no service."""
 
     configuration: Path
-    doors: Doors
     folder: Path  # where blueprints are planned, each in a folder of its own
+    actor: Actor | None = None
 
     def version(self) -> str:
         """Return the version that is installed; empty without one."""
@@ -118,13 +118,19 @@ class Terraform:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "GOOGLE_"))}
         return {
             **kept,
+            **(_access(self.actor) if self.actor else {}),
             "TF_CLI_CONFIG_FILE": str(self.configuration),
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
-            "GOOGLE_OAUTH_ACCESS_TOKEN": "localcloud",
-            "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{self.doors.main['storage']}/storage/v1/",
-            "GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT": f"{self.doors.main['apis']}/v1/",
         }
+
+
+def _access(actor: Actor) -> dict[str, str]:
+    return {
+        "GOOGLE_OAUTH_ACCESS_TOKEN": actor.token,
+        "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{actor.door['storage']}/storage/v1/",
+        "GOOGLE_ARTIFACT_REGISTRY_CUSTOM_ENDPOINT": f"{actor.door['apis']}/v1/",
+    }
 
 
 def _write(files: Mapping[str, bytes], root: Path) -> None:

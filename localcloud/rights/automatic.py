@@ -22,7 +22,7 @@ _AGENTS = {
     f"service-{PROJECT_NUMBER}@gcp-sa-workflows.iam": "workflows.serviceAgent",
     f"service-{PROJECT_NUMBER}@serverless-robot-prod.iam": "run.serviceAgent",
     # Google's own processes, which make machines for Batch: an editor of the project from the start.
-    # https://cloud.google.com/iam/docs/service-account-types#google-apis-service-agent
+    # https://cloud.google.com/iam/docs/service-account-types
     f"{PROJECT_NUMBER}@cloudservices": EDITOR_ROLE.removeprefix("roles/"),
 }
 # Left out, because the documentation leaves a doubt or says otherwise; whoever needs one of them grants it:
@@ -30,10 +30,10 @@ _AGENTS = {
 #   made with the first trigger, which may fail until the agent has the role, and one may have to grant it:
 #   https://cloud.google.com/eventarc/docs/troubleshooting. terraform/gpu/ grants it, which harms nowhere.
 # * Cloud Storage's agent, service-...@gs-project-accounts. It has no role; one that sends events needs
-#   roles/pubsub.publisher: https://cloud.google.com/storage/docs/projects#service-agents.
+#   roles/pubsub.publisher: https://cloud.google.com/storage/docs/projects.
 # * The default accounts of Compute Engine, ...-compute@developer, and of old Cloud Builds, ...@cloudbuild.
 #   What they may do depends on the age and the policies of the organization, and the product uses accounts
-#   of its own: https://cloud.google.com/iam/docs/service-account-types#default.
+#   of its own: https://cloud.google.com/iam/docs/service-account-types.
 
 # Who may use a new bucket, by the basic role in its project. Without the second of each pair, not even an
 # owner could read an object: in a bucket with uniform access it is in the policy, in others in the objects'

@@ -6,9 +6,11 @@ ignored. https://cloud.google.com/iam/docs/conditions-overview, and for the synt
 https://github.com/google/cel-spec/blob/master/doc/langdef.md.
 
 A part that uses an attribute which the resource does not have never grants access, neither as it is nor
-negated: https://cloud.google.com/iam/docs/conditions-attribute-reference#support-inherited. Here its value is
-None. By an example on that page, `resource.type != "..."` is true of resources without a type. So a condition
-on names of objects allows nothing on the bucket, such as storage.objects.list: its name is another one.
+negated; here its value is None. By an example `resource.type != "..."` is true of resources without a type:
+https://cloud.google.com/iam/docs/conditions-attribute-reference, "Support for inherited conditions". Whether
+`resource.service != "..."` is true of them as well is not said; here it is.
+
+A condition on names of objects allows nothing on the bucket, which has its own name: no storage.objects.list.
 """
 
 import operator
@@ -28,6 +30,7 @@ _TOKEN = re.compile(
     |(?P<name>[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)*)
     |(?P<mark>&&|\|\||==|!=|<=|>=|[<>!()])
     |(?P<end>\Z)
+    |(?P<other>.)
     )""",
     re.VERBOSE,
 )
@@ -63,7 +66,7 @@ Evaluate = Callable[[Attributes, datetime], Any]  # None where an attribute is m
 
 @dataclass(frozen=True)
 class _Part:
-    kind: str  # "truth", "text" or "time"
+    kind: str  # "boolean", "string" or "timestamp"
     value: Evaluate
 
 
@@ -83,22 +86,22 @@ class _Parser:
 
     def __init__(self, expression: str):
         self._expression, self._depth = expression, 0
-        self._tokens = list(self._read())
+        self._tokens = list(self._read())  # the last one is the end
         self._at = 0
 
     def parse(self) -> Evaluate:
         whole = self._either()
         if self._next[0] != "end":
             raise self._unreadable(f"{self._next[1]} is not expected here")
-        return self._need(whole, "truth", "the whole")
+        return self._need(whole, "boolean", "the whole")
 
     def _either(self) -> _Part:
         parts = self._joined("||", self._all)
-        return parts[0] if len(parts) == 1 else _Part("truth", _some([each.value for each in parts]))
+        return parts[0] if len(parts) == 1 else _Part("boolean", _some([each.value for each in parts]))
 
     def _all(self) -> _Part:
         parts = self._joined("&&", self._comparison)
-        return parts[0] if len(parts) == 1 else _Part("truth", _every([each.value for each in parts]))
+        return parts[0] if len(parts) == 1 else _Part("boolean", _every([each.value for each in parts]))
 
     def _joined(self, mark: str, inner: Callable[[], _Part]) -> list[_Part]:
         parts = [inner()]
@@ -106,7 +109,7 @@ class _Parser:
             parts.append(inner())
         if len(parts) > 1:
             for each in parts:
-                self._need(each, "truth", f"each side of {mark}")
+                self._need(each, "boolean", f"each side of {mark}")
         return parts
 
     def _comparison(self) -> _Part:
@@ -116,9 +119,9 @@ class _Parser:
             return left
         self._at += 1
         right = self._unary()
-        kind = "text" if mark in _EQUAL else "time"
+        kind = "string" if mark in _EQUAL else "timestamp"
         values = [self._need(each, kind, f"each side of {mark}") for each in (left, right)]
-        return _Part("truth", _lifted({**_EQUAL, **_ORDER}[mark], *values))
+        return _Part("boolean", _lifted({**_EQUAL, **_ORDER}[mark], *values))
 
     def _unary(self) -> _Part:
         self._depth += 1
@@ -127,7 +130,7 @@ class _Parser:
         try:
             if self._takes("!"):
                 return _Part(
-                    "truth", _lifted(operator.not_, self._need(self._unary(), "truth", "what ! negates"))
+                    "boolean", _lifted(operator.not_, self._need(self._unary(), "boolean", "what ! negates"))
                 )
             return self._primary()
         finally:
@@ -138,7 +141,7 @@ class _Parser:
         self._at += 1
         if kind == "string":
             value = self._text(text)
-            return _Part("text", lambda attributes, now: value)
+            return _Part("string", lambda attributes, now: value)
         if (kind, text) == ("mark", "("):
             inner = self._either()
             self._close()
@@ -149,17 +152,17 @@ class _Parser:
 
     def _named(self, name: str) -> _Part:
         if name in ("true", "false"):
-            return _Part("truth", lambda attributes, now: name == "true")
+            return _Part("boolean", lambda attributes, now: name == "true")
         if field := _ATTRIBUTES.get(name):
-            return _Part("text", lambda attributes, now: getattr(attributes, field))
+            return _Part("string", lambda attributes, now: getattr(attributes, field))
         if name == "request.time":
-            return _Part("time", lambda attributes, now: now)
+            return _Part("timestamp", lambda attributes, now: now)
         if method := _METHODS.get(name):
             part = self._argument(name)
-            return _Part("truth", _lifted(method, lambda attributes, now: attributes.name, lambda *_: part))
+            return _Part("boolean", _lifted(method, lambda attributes, now: attributes.name, lambda *_: part))
         if name == "timestamp":
             time = self._time(self._argument(name))
-            return _Part("time", lambda attributes, now: time)
+            return _Part("timestamp", lambda attributes, now: time)
         raise self._unreadable(f"localcloud does not emulate {name}")
 
     def _argument(self, name: str) -> str:
@@ -212,16 +215,9 @@ class _Parser:
         return part.value
 
     def _read(self) -> Iterator[tuple[str, str]]:
-        at = 0
-        while True:
-            found = _TOKEN.match(self._expression, at)
-            if not found:
-                raise self._unreadable(f"{self._expression[at:].strip()[:1]} is not expected here")
+        for found in _TOKEN.finditer(self._expression):
             kind = str(found.lastgroup)
             yield kind, re.sub(r"\s", "", found[kind]) if kind == "name" else found[kind]
-            if kind == "end":
-                return
-            at = found.end()
 
     def _unreadable(self, why: str) -> UnreadableCondition:
         return UnreadableCondition(f"the condition {self._expression!r} cannot be read: {why}")

@@ -70,7 +70,7 @@ def check_binding(role: str, members: Iterable[str], condition: str = "") -> Non
     UnknownRole
     UnreadableCondition
     NoSuchCondition
-        https://cloud.google.com/iam/docs/conditions-overview#conditions-in-allow-policies
+        https://cloud.google.com/iam/docs/conditions-overview
     """
     permissions_of(role)
     if not condition:

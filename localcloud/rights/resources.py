@@ -29,6 +29,19 @@ _KINDS = {
 }
 
 
+_OWN_ACCOUNT = re.compile(r"[^@]+@(?P<project>[^@.]+)\.iam\.gserviceaccount\.com")
+
+
+def account_name(given: str, project: str) -> str:
+    """Return the name of an account, by its e-mail or a name that may have - as its project.
+
+    An account whose e-mail names no project is one of `project`.
+    """
+    email = given.rpartition("/")[2]
+    own = _OWN_ACCOUNT.fullmatch(email)
+    return f"projects/{own['project'] if own else project}/serviceAccounts/{email}"
+
+
 def bucket_name(bucket: str) -> str:
     return BUCKET + bucket
 

@@ -1,4 +1,4 @@
-"""Whether a caller may reach a service: ingress, identity token, and roles/run.invoker.
+"""Whether a caller may reach a service: ingress, identity token, and run.routes.invoke of roles/run.invoker.
 
 https://cloud.google.com/run/docs/authenticating/service-to-service and
 https://cloud.google.com/run/docs/securing/ingress. Not certain: some users are answered 403, not 401,
@@ -6,8 +6,12 @@ when they send no token.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from localcloud.identity import Identity, InvalidToken
+from localcloud.messages import ApiError
+from localcloud.rights.enforcement import Rights
+from localcloud.rights.members import member
 from localcloud.run.definition import Access
 
 RUN_DOMAIN = ".run.app"  # ends the host name of each service
@@ -24,8 +28,26 @@ class Refused(Exception):
         self.status, self.challenge = status, challenge
 
 
-def check_access(headers: Mapping[str, str], access: Access, identity: Identity) -> None:
-    """Refuse a caller that may not reach a service.
+@dataclass(frozen=True)
+class Gate:
+    """How callers are known, and what they may: bindings of the project count if rights are enforced."""
+
+    identity: Identity
+    rights: Rights
+
+    def may_invoke(self, caller: str, service: str, access: Access) -> bool:
+        """Return whether a member may invoke a service, by its resource name and its own policy."""
+        if not self.rights.are_enforced:
+            return bool({caller, "allAuthenticatedUsers"} & {_lowered(each) for each in access.invokers})
+        try:
+            self.rights.ask(caller, "run.routes.invoke", service)
+        except ApiError:
+            return False
+        return True
+
+
+def check_access(headers: Mapping[str, str], service: str, access: Access, gate: Gate) -> None:
+    """Refuse a caller that may not reach a service; a public one asks for nothing.
 
     Raises
     ------
@@ -41,21 +63,15 @@ def check_access(headers: Mapping[str, str], access: Access, identity: Identity)
         raise Refused(401, f"The request was not authenticated. {said}", "Bearer")
     invalid = 'Bearer error="invalid_token" error_description="The access token could not be verified"'
     try:
-        claims = identity.read(token)
+        claims = gate.identity.read(token)
     except InvalidToken as error:
         raise Refused(401, f"The request was not authenticated: {error}.", invalid) from error
     if claims.audience not in access.audiences:
         said = f"the audience of the token is {claims.audience}, not a URL of the service"
         raise Refused(401, f"The request was not authenticated: {said}.", invalid)
-    if not {member(claims.email), "allAuthenticatedUsers"} & {_lowered(m) for m in access.invokers}:
+    if not gate.may_invoke(member(claims.email), service, access):
         said = f"{claims.email} does not have roles/run.invoker"
         raise Refused(403, f"The request was not authorized to invoke this service: {said}.")
-
-
-def member(email: str) -> str:
-    """Return how a policy names an account."""
-    kind = "serviceAccount" if email.endswith("gserviceaccount.com") else "user"
-    return f"{kind}:{email.lower()}"
 
 
 def without_signature(headers: Mapping[str, str]) -> dict[str, str]:

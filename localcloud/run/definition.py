@@ -36,6 +36,11 @@ class Definition:
     cpu: float
     memory_mib: int
 
+    @property
+    def resource(self) -> str:
+        """Return the resource name of the service."""
+        return f"projects/{self.project}/locations/{self.region}/services/{self.service}"
+
 
 @dataclass(frozen=True)
 class Access:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from localcloud.identity import Identity
 from localcloud.messages import READ_BYTES, Request, Response
+from localcloud.rights.enforcement import Rights
 from localcloud.routing import Match, Route
-from localcloud.run.access import RUN_DOMAIN, Refused, check_access, without_signature
+from localcloud.run.access import RUN_DOMAIN, Gate, Refused, check_access, without_signature
 from localcloud.run.forwarding import Broken, Late, NotTaken, Pieces, forward
 from localcloud.run.instance import Instance, StartFailed
 from localcloud.run.instances import Instances, Serving
@@ -64,8 +65,8 @@ class Trace:
 class Gateway:
     """Answers requests for hosts of *.run.app."""
 
-    def __init__(self, instances: Instances, identity: Identity):
-        self._instances, self._identity = instances, identity
+    def __init__(self, instances: Instances, identity: Identity, rights: Rights):
+        self._instances, self._gate = instances, Gate(identity, rights)
 
     def match(self, request: Request) -> Match | None:
         """Return the route of a request to a service; None if its host is not of *.run.app."""
@@ -82,7 +83,8 @@ class Gateway:
         if RESERVED.fullmatch(request.path):
             return call.refuse(_page(404, request), "The path is reserved by Cloud Run.")
         try:
-            check_access(request.headers, serving.access, self._identity)
+            service = serving.revision.definition.resource
+            check_access(request.headers, service, serving.access, self._gate)
             body = _body(request)
         except Refused as refused:
             return call.refuse(_page(refused.status, request, refused.challenge), str(refused))

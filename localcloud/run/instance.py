@@ -16,7 +16,7 @@ from pathlib import Path
 from localcloud.child import CannotStart, Child, Command
 from localcloud.logs import LogService
 from localcloud.machine import machine_variables
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actors
 from localcloud.run.definition import Definition
 from localcloud.run.output import RevisionLog
 from localcloud.run.probes import HOST, describe, wait_until_ready
@@ -33,18 +33,18 @@ class StartFailed(Exception):
 
 
 class Workshop:
-    """What instances are made of: folders, their doors, their command, and where they log."""
+    """What instances are made of: folders, their accounts' doors, their command, and where they log."""
 
     def __init__(
         self,
         folder: Path,
         caches: Path,
-        doors: Doors,
+        actors: Actors,
         logs: LogService,
         argv: Sequence[str] = SERVICES,
     ):
         shutil.rmtree(folder, ignore_errors=True)  # left by an emulator that was killed
-        self._folder, self._caches, self._doors, self.logs = folder, caches, doors, logs
+        self._folder, self._caches, self._actors, self.logs = folder, caches, actors, logs
         self._argv = argv
 
     def command(self, definition: Definition, name: str, port: int) -> Command:
@@ -60,7 +60,7 @@ class Workshop:
             "K_REVISION": definition.revision,
             "K_CONFIGURATION": definition.service,
             "GOOGLE_CLOUD_PROJECT": definition.project,
-            "STORAGE_EMULATOR_HOST": self._doors.main["storage"],
+            "STORAGE_EMULATOR_HOST": self._actors.as_(definition.account).door["storage"],
         }
         argv = list(definition.command or self._argv)
         return Command(argv, environment, folder, start_in=ROOT)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from localcloud.control import PREFIX
 from localcloud.logs import LogService
 from localcloud.messages import Request, Response, json_response
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import Actors
 from localcloud.routing import Route
 from localcloud.run.definition import Access, Definition
 from localcloud.run.instance import SERVICES, StartFailed, Workshop
@@ -39,14 +39,14 @@ class Instances:
     def __init__(
         self,
         logs: LogService,
-        doors: Doors,
+        actors: Actors,
         state: Path,
         clock: Clock,
         idle_seconds: float = IDLE_SECONDS,
         argv: Sequence[str] = SERVICES,
     ):
         state = state.absolute()
-        self._workshop = Workshop(state / "instances", state / "caches", doors, logs, argv)
+        self._workshop = Workshop(state / "instances", state / "caches", actors, logs, argv)
         self._clock, self._idle_seconds = clock, idle_seconds
         self._serving: dict[Key, tuple[int, Revision]] = {}
         self._access: dict[Key, Access] = {}

@@ -26,6 +26,6 @@ def changed(old: Mapping[str, Any], asked: Any, has_account: Callable[[str], boo
 
 
 def invokers(policy: Mapping[str, Any]) -> frozenset[str]:
-    """Return the members who may call the service; bindings of the project do not count here."""
+    """Return the members who may call the service; rights/ counts bindings of the project, too."""
     members = (each["members"] for each in policy["bindings"] if each["role"] == INVOKER)
     return frozenset(member for each in members for member in each)

@@ -119,6 +119,7 @@ class SharedState(Protocol):
     http: HttpClient
     call_log: CallLog
     identity: Identity
+    token: str
     callbacks: Callbacks
     slots: BranchSlots
 

@@ -6,9 +6,10 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from localcloud.logs import LogService
@@ -30,7 +31,12 @@ class LoggedCall:
 
 @dataclass(frozen=True)
 class CallLog:
-    """The log of one execution; nothing is written without `logs`."""
+    """The log of one execution; nothing is written without `logs`, or if the workflow's account may not.
+
+    `may_log` is called once, before the first entry. It is documented that the account needs
+    roles/logging.logWriter, not what is lost without it: here all entries, and the execution goes on.
+    https://cloud.google.com/workflows/docs/log-workflow
+    """
 
     logs: LogService | None = None
     project: str = ""
@@ -39,10 +45,11 @@ class CallLog:
     revision_id: str = ""
     execution_id: str = ""
     level: str = "LOG_NONE"
+    may_log: Callable[[], bool] = lambda: True
 
     def write(self, payload: Any, severity: str, log: str = SYS_LOG) -> None:
         """Write an entry: a text payload for text, a JSON payload for a map."""
-        if self.logs is None:
+        if self.logs is None or not self._is_kept:
             return
         is_map = isinstance(payload, dict)
         self.logs.write(
@@ -87,6 +94,10 @@ class CallLog:
             self.write(payload, "ERROR", EXECUTIONS_LOG)
         elif self.level == "LOG_ALL_CALLS":
             self.write(payload, "INFO", EXECUTIONS_LOG)
+
+    @cached_property
+    def _is_kept(self) -> bool:
+        return self.may_log()
 
     def _write_call(
         self, step: str, callee: str, state: str, details: dict[str, Any], severity: str = "INFO"

@@ -20,6 +20,7 @@ from localcloud.identity import Identity
 from localcloud.logs import LogService
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.rights.actors import Actors, unenforced
 from localcloud.times import Clock, now
 from localcloud.workflows.call_log import CallLog
 from localcloud.workflows.deployments import Revision, Workflow
@@ -29,7 +30,7 @@ from localcloud.workflows.hosts import CALLBACK_HOST, Hosts
 from localcloud.workflows.http_client import HttpClient
 from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import BACKLOG
-from localcloud.workflows.run import Run
+from localcloud.workflows.run import ACCOUNT, Run
 from localcloud.workflows.strand import run_main
 
 MAX_RUNNING = 300  # threads; the service runs 10,000 at once. Others wait as QUEUED.
@@ -125,9 +126,10 @@ class Executions:
         clock: Clock,
         on_step: OnStep | None = None,
         identity: Identity | None = None,
+        actors: Actors | None = None,
     ):
         self._logs, self._hosts, self._clock, self._on_step = logs, hosts, clock, on_step
-        self._identity = identity or Identity()
+        self._identity, self._actors = identity or Identity(), actors or unenforced({})
         self._executions: OrderedDict[str, Execution] = OrderedDict()
         self._finished: deque[str] = deque()
         self._with_history: deque[Execution] = deque()
@@ -254,10 +256,12 @@ class Executions:
 
     def _run_of(self, execution: Execution) -> Run:
         workflow, revision = execution.workflow, execution.revision
+        environment = _environment(execution)
+        actor = self._actors.as_(environment[ACCOUNT])
         return Run(
             execution.execution_id,
             revision.program,
-            _environment(execution),
+            environment,
             self._clock,
             HttpClient(self._hosts),
             CallLog(
@@ -268,10 +272,12 @@ class Executions:
                 revision.revision_id,
                 execution.execution_id,
                 execution.call_log_level,
+                lambda: actor.may_log(workflow.project),
             ),
             f"{self._hosts.get(CALLBACK_HOST, '')}/v1/{execution.name}/callbacks",
             self._on_step,
             self._identity,
+            actor.token,
         )
 
 
@@ -297,5 +303,5 @@ def _environment(execution: Execution) -> dict[str, str]:
         "GOOGLE_CLOUD_WORKFLOW_ID": workflow.workflow_id,
         "GOOGLE_CLOUD_WORKFLOW_REVISION_ID": revision.revision_id,
         "GOOGLE_CLOUD_WORKFLOW_EXECUTION_ID": execution.execution_id,
-        "GOOGLE_CLOUD_SERVICE_ACCOUNT_NAME": revision.settings["serviceAccount"].rpartition("/")[2],
+        ACCOUNT: revision.settings["serviceAccount"].rpartition("/")[2],
     }

@@ -17,7 +17,6 @@ from localcloud.workflows.json_text import from_json, json_bytes
 from localcloud.workflows.limits import HTTP_TIMEOUT_SECONDS
 from localcloud.workflows.values import is_number, to_text
 
-TOKEN = "localcloud"
 _AUTH_TYPES = ("OAuth2", "OIDC")
 _FORM = "application/x-www-form-urlencoded"
 _TEXT_TYPES = ("application/xml", "application/javascript", _FORM)
@@ -83,11 +82,11 @@ def _refuse_anonymous_storage(url: str, headers: dict[str, str]) -> None:
 
 
 def _token(strand: Walker, url: str, auth: Any) -> str:
-    """Return an access token, or an identity token of the workflow's account for the audience."""
+    """Return an access token of the workflow's account, or its identity token for the audience."""
     if not isinstance(auth, dict) or auth.get("type") not in _AUTH_TYPES:
         raise error("ValueError", f"auth must be a map with a type of {' or '.join(_AUTH_TYPES)}")
     if auth["type"] == "OAuth2":
-        return TOKEN
+        return strand.run.token
     parts = split_url(url)
     audience = auth.get("audience", f"{parts.scheme}://{parts.netloc}")
     if not isinstance(audience, str):

@@ -23,6 +23,8 @@ from localcloud.workflows.limits import STEPS
 from localcloud.workflows.parallel import Slots
 from localcloud.workflows.scopes import Memory
 
+ACCOUNT = "GOOGLE_CLOUD_SERVICE_ACCOUNT_NAME"  # variable with its e-mail
+TOKEN = "localcloud"  # of nobody
 _LONGEST_WAIT_SECONDS = 86_400.0  # real time, before the clock is read again
 
 
@@ -46,10 +48,12 @@ class Run:
         callbacks_url: str = "",
         on_step: OnStep | None = None,
         identity: Identity | None = None,
+        token: str = TOKEN,
     ):
+        """Build it; `token` is the access token of the workflow's account."""
         self.execution_id = execution_id
         self.program, self.environment, self.clock, self.http = program, environment, clock, http
-        self.call_log, self.identity = call_log, identity or Identity()
+        self.call_log, self.identity, self.token = call_log, identity or Identity(), token
         self.callbacks = Callbacks(callbacks_url)
         self.memory, self.slots, self.history = Memory(), Slots(), History()
         self.is_cancelled = False

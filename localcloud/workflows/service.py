@@ -2,6 +2,7 @@
 
 from localcloud.identity import Identity
 from localcloud.logs import LogService
+from localcloud.rights.actors import Actors
 from localcloud.routing import Route
 from localcloud.times import Clock
 from localcloud.workflows.deployments import Deployments, Key
@@ -26,9 +27,10 @@ class WorkflowService:
         clock_speed: float = 1.0,
         on_step: OnStep | None = None,
         identity: Identity | None = None,
+        actors: Actors | None = None,
     ):
         self._deployments = Deployments()
-        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step, identity)
+        self._executions = Executions(logs, hosts, Clock(clock_speed), on_step, identity, actors)
         self._workflow_routes = WorkflowRoutes(self._deployments, self._executions)
         self._execution_routes = ExecutionRoutes(self._deployments, self._executions)
 

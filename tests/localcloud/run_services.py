@@ -17,7 +17,7 @@ from localcloud.filters import parse_filter
 from localcloud.iam import AccountService, token_routes
 from localcloud.identity import Identity
 from localcloud.logs import LogService
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import unenforced
 from localcloud.routing import Router
 from localcloud.run.definition import Access, Definition, Probe
 from localcloud.run.gateway import Gateway
@@ -90,12 +90,15 @@ class Services:
     def __init__(self, state, clock_speed=1.0, idle_seconds=900.0, now=None):
         self.logs = LogService()
         self.identity = Identity(now) if now else Identity()
-        addresses = {"storage": "http://127.0.0.1:1", "apis": "http://127.0.0.1:1"}
+        actors = unenforced({"storage": "http://127.0.0.1:1", "apis": "http://127.0.0.1:1"})
         self.state = state
-        self.instances = Instances(self.logs, Doors(addresses), state, Clock(clock_speed), idle_seconds)
+        self.instances = Instances(self.logs, actors, state, Clock(clock_speed), idle_seconds)
         self.accounts = AccountService()
-        routes = [*self.instances.control_routes(), *token_routes(self.accounts, self.identity)]
-        gateway = Gateway(self.instances, self.identity)
+        routes = [
+            *self.instances.control_routes(),
+            *token_routes(self.accounts, self.identity, actors.rights),
+        ]
+        gateway = Gateway(self.instances, self.identity, actors.rights)
         router = Router([*routes, *self.accounts.routes()], by_host=gateway.match)
         self.faults = Faults()
         self.server = Server(0, router, self.faults, RequestLog())

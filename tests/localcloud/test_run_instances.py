@@ -356,12 +356,12 @@ def test_what_an_instance_prints_is_an_entry_of_its_revision(services):
 EMULATOR = """
 import pathlib, sys, time
 from localcloud.logs import LogService
-from localcloud.rights.doors import Doors
+from localcloud.rights.actors import unenforced
 from localcloud.run.definition import Access, Definition, Probe
 from localcloud.run.instances import Instances
 from localcloud.times import Clock
 
-instances = Instances(LogService(), Doors({{"storage": ""}}), pathlib.Path({state!r}), Clock())
+instances = Instances(LogService(), unenforced({{"storage": ""}}), pathlib.Path({state!r}), Clock())
 instances.deploy({definition!r}, Access("all", frozenset(), frozenset()))
 print(instances.status()[0]["pid"], flush=True)
 if {closes}:
