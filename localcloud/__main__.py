@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,10 @@ from localcloud.arguments import parse_arguments
 from localcloud.child import CannotStart
 from localcloud.cloud import start_cloud
 from localcloud.environment import client_environment
+from localcloud.rights.members import OWNER
 
 PARENT_POLL_SECONDS = 0.2
+DOOR_SECONDS = 10  # to open one in this process
 
 
 def main() -> int:
@@ -70,11 +73,22 @@ def _print_addresses(arguments: argparse.Namespace, addresses: dict[str, str]) -
         print(json.dumps(addresses), flush=True)
         return
     state = arguments.state.absolute()
-    variables = client_environment(**addresses, state=state, project=arguments.exports)
+    member = arguments.exports_as
+    door = addresses if member == OWNER else _door(addresses["apis"], member)
+    variables = client_environment(**door, state=state, project=arguments.exports, member=member)
+    variables |= dict(arguments.export)
     variables["PROJECT_ID"] = arguments.exports  # for `invoke`, which otherwise reads it from .env
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     (state / "exports").write_text(exports)
     print(f"{exports}# in another shell: source {shlex.quote(str(state / 'exports'))}", flush=True)
+
+
+def _door(apis: str, member: str) -> dict[str, str]:
+    """Return the addresses at which a member is at home."""
+    body = json.dumps({"member": member}).encode()
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with directly.open(urllib.request.Request(f"{apis}/_emulator/doors", body), timeout=DOOR_SECONDS) as said:
+        return json.load(said)
 
 
 def _stop_with_parent(parent: int, stop: SimpleQueue) -> None:

@@ -1,11 +1,13 @@
 """The arguments of `python -m localcloud`: state folder, ports, and how tasks and builds run."""
 
 import argparse
+import re
 import shlex
 from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
+from localcloud.rights.members import OWNER
 from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS
 from localcloud.times import Clock
@@ -30,6 +32,21 @@ def parse_arguments(description: str) -> argparse.Namespace:
         "--exports",
         metavar="PROJECT",
         help="print shell variables for this cloud and project instead of a line of JSON",
+    )
+    parser.add_argument(
+        "--exports-as",
+        default=OWNER,
+        type=_member,
+        metavar="MEMBER",
+        help="with --exports: whose shell it is, as user:EMAIL; default the project's owner",
+    )
+    parser.add_argument(
+        "--export",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="with --exports: a further variable for the shell",
     )
     parser.add_argument(
         "--rights-of",
@@ -142,6 +159,19 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         shows_steps=arguments.show_steps,
         rights_of=arguments.rights_of,
     )
+
+
+def _member(text: str) -> str:
+    if not re.fullmatch(r"(user|serviceAccount):[^@\s]+@[^@\s]+", text):
+        raise argparse.ArgumentTypeError(f"{text}: use user:EMAIL or serviceAccount:EMAIL")
+    return text
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, is_there, value = text.partition("=")
+    if not is_there or not re.fullmatch(r"[A-Z][A-Z_]*", name):
+        raise argparse.ArgumentTypeError(f"{text}: use NAME=VALUE, the name in capital letters")
+    return name, value
 
 
 def _speed(text: str) -> float:

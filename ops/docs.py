@@ -1,8 +1,9 @@
 """Generated files: `invoke docs` writes them, and checks them with --check.
 
 .env.example, docs/settings.md, and settings.tf of terraform/ and terraform/gpu/ come from ops/settings.py,
-the table of tasks in README.md from the tasks, the templates of jobs from jobs/stage.json.j2, and
-docs/experiment-keys.md and the JSON schema for editors from modeling/vocabulary/.
+the table of tasks in README.md from the tasks, the roles of people in docs/access.md and docs/gpu.md from
+ops/people.py, the templates of jobs from jobs/stage.json.j2, and docs/experiment-keys.md and the JSON schema
+for editors from modeling/vocabulary/.
 """
 
 import inspect
@@ -18,6 +19,7 @@ from invoke.tasks import Task
 from pydantic.fields import FieldInfo
 
 from ops.failures import UserError
+from ops.people import GPU_WORK, WORK, listed
 from ops.setting_types import bounds
 from ops.settings import EXAMPLE_HEAD, IN_EXAMPLE, ROOT, Settings, as_written
 from ops.shell import Shell
@@ -29,9 +31,12 @@ COMMENT_WIDTH = 110  # columns of .env.example
 LARGE = 10**6  # a larger bound only catches mistakes, so it is not shown
 JOB = ROOT / "jobs" / "stage.json.j2"
 README = ROOT / "README.md"
+PEOPLE = {
+    ROOT / "docs" / "access.md": WORK,
+    ROOT / "docs" / "gpu.md": GPU_WORK,
+}  # pages that list their roles
 VOCABULARY = ROOT / "scripts" / "describe_vocabulary.py"
 VOCABULARY_SECONDS = 60
-TASKS = re.compile(r"(?s)(?<=<!-- tasks -->\n).*(?=<!-- /tasks -->)")
 SETTINGS_PAGE = """\
 # Settings
 
@@ -77,7 +82,8 @@ def generated_files() -> dict[Path, str]:
         ROOT / "terraform" / "settings.tf": settings_tf(),
         ROOT / "terraform" / "gpu" / "settings.tf": gpu_settings_tf(),
         ROOT / "docs" / "settings.md": settings_page(),
-        README: _with_tasks(_text_of(README)),
+        README: _with_part(README, "tasks", task_table()),
+        **{page: _with_part(page, "people", listed(works)) for page, works in PEOPLE.items()},
         **{JOB.with_name(f"stage-{letter.lower()}.json"): job(stage) for stage, letter in LETTERS.items()},
         **vocabulary_files(),
     }
@@ -171,12 +177,16 @@ def _summary(task: Task) -> str:
     return " ".join(inspect.getdoc(task.body).split("\n\n")[0].split()).replace("|", "\\|")
 
 
-def _with_tasks(readme: str) -> str:
-    if not TASKS.search(readme):
+def _with_part(page: Path, name: str, text: str) -> str:
+    """Return a page with a new text between the two lines that mark one of its parts."""
+    part = re.compile(f"(?s)(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)")
+    found = _text_of(page)
+    if not part.search(found):
+        what = "table" if text.startswith("|") else "list"
         raise UserError(
-            f"{nearest(README)}: the lines <!-- tasks --> and <!-- /tasks --> around the table are missing"
+            f"{nearest(page)}: the lines <!-- {name} --> and <!-- /{name} --> around the {what} are missing"
         )
-    return TASKS.sub(lambda _: task_table(), readme)
+    return part.sub(lambda _: text, found)
 
 
 def _text_of(path: Path) -> str:

@@ -43,6 +43,12 @@ def permissions_of(role: str) -> frozenset[str]:
     return _roles()[role]
 
 
+def roles_with(permission: str) -> list[str]:
+    """Return the roles that have a permission, those that allow least first, without the basic ones."""
+    having = (role for role, permissions in _roles().items() if permission in permissions)
+    return sorted(set(having) - set(BASIC_ROLES), key=lambda role: (len(_roles()[role]), role))
+
+
 @cache
 def known() -> frozenset[str]:
     """Return the permissions of all roles in use."""

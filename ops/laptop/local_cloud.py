@@ -14,6 +14,7 @@ from ops.shell import Shell
 from ops.terminal import nearest
 
 PROJECT = "local-project"  # if PROJECT_ID is not set; any name works
+RIGHTS = "LOCALCLOUD_RIGHTS"  # variable of a shell: the file with the rights of its emulated cloud
 STRUCTURE_TEST = "ghcr.io/googlecontainertools/container-structure-test"
 
 
@@ -25,6 +26,8 @@ class CloudRequest:
     docker: bool = False
     storage_port: int = 0
     apis_port: int = 0
+    rights: Path | None = None  # file with grants that --furnish puts in force, and all is enforced
+    member: str = ""  # whose shell it is; "" is the project's owner
 
 
 def run_emulator(shell: Shell, settings: Settings, request: CloudRequest) -> None:
@@ -42,6 +45,10 @@ def run_emulator(shell: Shell, settings: Settings, request: CloudRequest) -> Non
     words += ["--clock-speed", request.clock_speed]
     words += ["--builder", STRUCTURE_TEST, structure_test()]
     words += ["--tasks", "docker"] if request.docker else []
+    if request.rights:
+        words += ["--rights-of", settings.project_id or PROJECT]
+        words += ["--export", f"{RIGHTS}={request.rights.resolve()}"]
+    words += ["--exports-as", request.member] if request.member else []
     for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):
         words += [f"--{name}-port", str(port)] if port else []
     try:

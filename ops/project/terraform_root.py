@@ -56,7 +56,7 @@ class Root:
             self._init()
             yield
             return
-        _check_version(self.cloud.shell)
+        check_version(self.cloud.shell)
         (self.folder / KEPT).mkdir(exist_ok=True)
         with open(self.folder / KEPT / "invoke.lock", "w") as lock:
             try:
@@ -115,9 +115,7 @@ class Root:
 
     def _refused(self, ended: Ended) -> UserError:
         """Return Terraform's first error in one line, with its fix if that is known."""
-        text = re.sub(r"(?m)^[│╷╵ ]+", "", ended.errors or ended.output)
-        first = re.search(r"(?ms)^Error: (.*?)(?=^Error: |\Z)", text)
-        reason = " ".join((first[1] if first else text).split())
+        reason = first_error(ended)
         if re.search("default credentials|getting credentials|oauth2|invalid_grant|reauth", reason):
             fix = "gcloud auth application-default login"
             return UserError("Terraform has no credentials for Google Cloud", fix=fix)
@@ -151,6 +149,13 @@ class Root:
         return self.cloud.settings.tf_state_bucket or self.cloud.bucket
 
 
+def first_error(ended: Ended) -> str:
+    """Return Terraform's first error in one line; what it printed if it printed no error."""
+    text = re.sub(r"(?m)^[│╷╵ ]+", "", ended.errors or ended.output)
+    first = re.search(r"(?ms)^Error: (.*?)(?=^Error: |\Z)", text)
+    return " ".join((first[1] if first else text).split())
+
+
 def as_variables(values: Mapping[str, object]) -> dict[str, str]:
     """Return values by the name of their variable as the environment passes them to Terraform."""
     return {
@@ -165,7 +170,8 @@ def ask(yes: bool, question: str) -> None:
         raise UserError("nothing was changed", exit_code=1)
 
 
-def _check_version(shell: Shell) -> None:
+def check_version(shell: Shell) -> None:
+    """Refuse a Terraform that is missing or cannot read these files."""
     said = shell.run_always(["terraform", "version", "-json"], timeout_seconds=CALL_SECONDS).output
     found = re.search(r'"terraform_version": *"(\d+)\.(\d+)\.(\d+)', said)
     version = tuple(map(int, found.groups())) if found else OLDEST

@@ -8,24 +8,26 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from localcloud.environment import client_environment
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
+from localcloud.rights.resources import bucket_name
 from modeling.run_names import BUILT_IN
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gpu import experiment
 from ops.gpu.deploy import Wish, deploy
 from ops.gpu.destroy import destroy
-from ops.gpu.names import SERVICES, Names
+from ops.gpu.names import BUCKETS, SERVICES, Names
 from ops.gpu.smoke import check_answer, write_sentence
 from ops.gpu.uploads import Uploads
 from ops.laptop import local_run
+from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
-from ops.rehearsal.populate import ANSWER_SECONDS, ANYBODY
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, clear
 from ops.rehearsal.rehearsal import (
     digests_here,
     for_emulator,
@@ -34,24 +36,30 @@ from ops.rehearsal.rehearsal import (
     with_experiment,
     without_commands,
 )
+from ops.rehearsal.rights import Rights, environment_of
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, print_step, timed
 
+USER = "smoke"  # the work of the person who uploads, and waits for results
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
 WAIT_SECONDS = 240  # for instances to stop
 
 
-def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
+def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "") -> None:
     """Deploy the lane to an emulated cloud, use it, remove it, and compare its tables with a run here.
+
+    Rights are those that the deployment gives; `wish` is --rights, whose file replaces them.
 
     Raises
     ------
     UserError
-        A step failed, the tables differ, or something is left (exit code 1); the files are then kept.
+        A step failed, something was denied, the tables differ, or something is left (exit code 1); the files
+        are then kept.
     """
     _refuse_options(request)
+    rights = Rights.of_file(Path(wish)) if isinstance(wish, str) and wish else None
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
@@ -59,8 +67,13 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
         archive = experiment.packed(shell, settings, request.exp_id, folder)
-        with running(folder / "cloud", "--clock-speed", str(CLOCK_SPEED)) as emulator, without_commands():
-            _Rehearsal.on(emulator, _for_emulator(settings, folder), folder).run(archive, settings, request)
+        deployed = _for_emulator(settings, folder)
+        deployed = rights.named(deployed) if rights else deployed
+        words = ["--clock-speed", str(CLOCK_SPEED), "--rights-of", deployed.project_id]
+        with running(folder / "cloud", *words) as emulator:
+            rehearsal = _Rehearsal.on(emulator, deployed, folder)
+            with denials_explained(emulator.apis, deployed.project_id, rights), without_commands():
+                rehearsal.run(archive, settings, request, rights)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
@@ -97,24 +110,26 @@ def _refuse_options(request: RunRequest) -> None:
 class _Rehearsal:
     """A lane on an emulated cloud."""
 
-    cloud: Cloud
+    cloud: Cloud  # as its owner uses it
     names: Names
     emulator: Emulator
     folder: Path
 
-    @property
+    @cached_property
     def uploads(self) -> Uploads:
-        return Uploads(self.cloud, self.names)
+        """The uploads of the person who uploads, and reads the results."""
+        environment = environment_of(self.emulator, self.cloud.settings, USER)
+        return Uploads(replace(self.cloud, shell=Shell(environment=environment)), self.names)
 
     @classmethod
     def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
-        environment = client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
-        cloud = Cloud.of(Shell(environment=environment), settings)
+        cloud = Cloud.of(Shell(environment=environment_of(emulator, settings)), settings)
         return cls(cloud, Names.of(settings), emulator, folder)
 
-    def run(self, archive: Path, settings: Settings, request: RunRequest) -> None:
+    def run(self, archive: Path, settings: Settings, request: RunRequest, rights: Rights | None) -> None:
         self.add_images()
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
+        self.give(rights)
         self.check_health("health")
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
@@ -133,6 +148,23 @@ class _Rehearsal:
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
 
+    def give(self, rights: Rights | None) -> None:
+        """Give the person who uploads its roles; rights that are given replace those of the deployment."""
+        emulator, settings = self.emulator, self.cloud.settings
+        if rights:
+            for holder in self.holders():
+                clear(emulator.storage, emulator.apis, holder)
+        else:
+            rights = Rights((), "the deployment")
+        rights.with_people([USER], settings).apply(emulator)
+
+    def holders(self) -> list[str]:
+        """Return the resources of the lane whose policies a deployment sets."""
+        project = f"projects/{self.cloud.project}"
+        buckets = [bucket_name(self.names.bucket(each)) for each in BUCKETS]
+        place = f"{project}/locations/{self.cloud.region}/services"
+        return [project, *buckets, *(f"{place}/{self.names.service(each)}" for each in SERVICES)]
+
     def add_images(self) -> None:
         """Put the images into the registry that a build would; their code is this checkout's."""
         import requests  # here, because its import takes a fifth of invoke's start
@@ -140,7 +172,7 @@ class _Rehearsal:
         for name in SERVICES:
             image = self.names.image(name, self.cloud.settings.image_tag)
             url = f"{self.emulator.apis}/_emulator/images"
-            answer = requests.post(url, json={"image": image}, headers=ANYBODY, timeout=ANSWER_SECONDS)
+            answer = requests.post(url, json={"image": image}, headers=AS_OWNER, timeout=ANSWER_SECONDS)
             answer.raise_for_status()
 
     def check_health(self, title: str) -> None:
@@ -171,8 +203,8 @@ class _Rehearsal:
         """Compare the files of a result with those of the run here, byte for byte."""
         copies = self.folder / "results"
         copies.mkdir()
-        words = ["storage", "cp", "--recursive", f"{place}*", str(copies), *self.cloud.in_project]
-        self.cloud.read(words, echo=False)
+        cloud = self.uploads.cloud
+        cloud.read(["storage", "cp", "--recursive", f"{place}*", str(copies), *cloud.in_project], echo=False)
         differing = [name for name, digest in here.items() if _digest(copies / name) != digest]
         if differing or not here:
             names = ", ".join(differing) or "everything: the run here has no outputs"
@@ -184,7 +216,7 @@ class _Rehearsal:
         import requests
 
         url = f"{self.emulator.apis}/_emulator/run"
-        answer = requests.get(url, headers=ANYBODY, timeout=ANSWER_SECONDS)
+        answer = requests.get(url, headers=AS_OWNER, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
         return answer.json()
 

@@ -1,51 +1,19 @@
 """Create in an emulated cloud what Terraform and a build create in a project; neither works there."""
 
-import os
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
-from ops.failures import UserError
 from ops.gpu.names import SERVICES, Names
+from ops.names import account_email
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
-ANSWER_SECONDS = 10
 EXISTS = 409
-ANYBODY = {"Authorization": "Bearer anybody"}  # the emulated cloud grants everyone everything
-
-
-def populate_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
-    """Prepare the emulated cloud of this shell for `invoke run --cloud`; what exists is left as it is.
-
-    Raises
-    ------
-    UserError
-        The shell has no emulated cloud, or it has stopped.
-    """
-    import requests  # here, because its import takes a fifth of invoke's start
-
-    storage, apis = (environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
-    if not (storage and apis):
-        raise UserError(
-            "this shell has no emulated cloud; start `invoke localcloud` in another, and source its exports"
-        )
-    if not cloud.shell.dry_run:
-        try:
-            populate(storage, apis, cloud.settings)
-        except requests.ConnectionError:
-            raise UserError(
-                f"no answer from {apis}: the emulated cloud has stopped; "
-                "start it, and source its exports again"
-            ) from None
-    with tempfile.TemporaryDirectory() as folder:
-        deploy(cloud, Path(folder, "environment.yaml"))
-    cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
 def populate(storage: str, apis: str, settings: Settings) -> None:
@@ -60,16 +28,24 @@ def populate(storage: str, apis: str, settings: Settings) -> None:
         settings.workflow_service_account,
         settings.build_service_account,
     )
+    emails = [account_email(project, name) for name in accounts]
+    uniform = {"uniformBucketLevelAccess": {"enabled": True}}  # else rights have no conditions
+    bucket = {"name": settings.bucket_name, "iamConfiguration": uniform}
     wanted = [
-        (f"{storage}/storage/v1/b?project={project}", {"name": settings.bucket_name}),
+        (f"{storage}/storage/v1/b?project={project}", bucket),
         *((f"{apis}/_emulator/images", {"image": image}) for image in _images(settings)),
         (f"{apis}/_emulator/compute", {"subnetwork": subnet}),
-        *((f"{apis}/v1/projects/{project}/serviceAccounts", {"accountId": name}) for name in accounts),
+        *((_accounts_url(apis, email), {"accountId": email.partition("@")[0]}) for email in emails),
     ]
     for url, body in wanted:
-        answer = requests.post(url, json=body, headers=ANYBODY, timeout=ANSWER_SECONDS)
+        answer = requests.post(url, json=body, headers=AS_OWNER, timeout=ANSWER_SECONDS)
         if answer.status_code != EXISTS:
             answer.raise_for_status()
+
+
+def _accounts_url(apis: str, email: str) -> str:
+    project = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+    return f"{apis}/v1/projects/{project}/serviceAccounts"
 
 
 def _images(settings: Settings) -> list[str]:
@@ -78,7 +54,9 @@ def _images(settings: Settings) -> list[str]:
 
 
 def deploy(cloud: Cloud, variables: Path) -> None:
-    """Deploy the workflow of this checkout with the variables that Terraform would set."""
+    """Deploy the workflow of this checkout with the variables and the account that Terraform would set."""
     cloud.shell.write_file(variables, yaml.safe_dump(workflow_environment(cloud.settings)))
     words = ["workflows", "deploy", cloud.settings.workflow_name, "--source", nearest(WORKFLOW)]
-    cloud.read([*words, *cloud.in_region, "--env-vars-file", nearest(variables)])
+    account = account_email(cloud.project, cloud.settings.workflow_service_account)
+    words += ["--service-account", account, *cloud.in_region]
+    cloud.read([*words, "--env-vars-file", nearest(variables)])

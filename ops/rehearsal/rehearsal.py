@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud.environment import client_environment
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from modeling.run_names import OUTPUT_LIST, OUTPUTS
@@ -25,9 +24,11 @@ from ops.images.images import source_commit, tagged
 from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
+from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.populate import deploy, populate
+from ops.rehearsal.rights import Rights, environment_of, of_a_rehearsal
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -36,50 +37,69 @@ from ops.shell import Shell
 from ops.terminal import counted, nearest
 
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
+PEOPLE = ("look", "run")  # whose work this is
 CLOCK_SPEED = "20"  # the workflow's pause of two seconds takes a tenth of a second
 
 
-def rehearse(shell: Shell, settings: Settings, request: RunRequest) -> None:
+def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "") -> None:
     """Run an experiment on an emulated cloud and on this machine, and compare the tables.
+
+    `wish` is --rights: a file, True without one, "" if it is not given.
 
     Raises
     ------
     UserError
-        A run failed, or the tables differ (exit code 1); the files of both are then kept.
+        A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
+        --rights is given, and there are none (2).
     """
     plain = replace(request, docker=False)
     if request.docker:
         check_engine(shell)
-    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain))
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wish))
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
+        # before the run here, which may take long
+        rights = of_a_rehearsal(shell, for_emulator(settings), wish, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
+        settings = rights.named(settings) if rights else settings
         request = replace(request, seed=done.manifest.seed)  # which may have been drawn
-        with _emulator(shell, settings, request, folder) as emulator:
-            in_cloud = _run_in_cloud(emulator, settings, replace(request, docker=False), folder)
+        with _emulator(shell, settings, request, folder, bool(rights)) as emulator:
+            request = replace(request, docker=False)
+            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights)
         _compare(in_cloud, digests_here(done))
 
 
-def _print_commands(shell: Shell, settings: Settings, request: RunRequest) -> None:
-    settings = for_emulator(with_experiment(settings, request.exp_id, Path("rehearsal")))
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool) -> None:
+    folder = Path("rehearsal")
+    settings = for_emulator(with_experiment(settings, request.exp_id, folder))
+    of_a_rehearsal(shell, settings, wish, folder)
     cloud = Cloud.of(shell, settings)
     deploy(cloud, Path("environment.yaml"))
     cloud_run.start(cloud, request)
 
 
 def _run_in_cloud(
-    emulator: Emulator, settings: Settings, request: RunRequest, folder: Path
+    emulator: Emulator, settings: Settings, request: RunRequest, folder: Path, rights: Rights | None
 ) -> dict[str, str]:
-    """Run an experiment on an emulated cloud to its end; return the digests of its outputs."""
-    environment = client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
-    cloud = Cloud.of(Shell(environment=environment), settings)
-    with without_commands():
-        populate(emulator.storage, emulator.apis, settings)
-        deploy(cloud, folder / "environment.yaml")
-        started = cloud_run.start(cloud, request)
+    """Run an experiment on an emulated cloud to its end; return the digests of its outputs.
+
+    The owner prepares it, one person runs it, another one reads the outputs, each with the roles for that.
+    """
+
+    def cloud_of(work: str = "") -> Cloud:
+        environment = environment_of(emulator, settings, work if rights else "")
+        return Cloud.of(Shell(environment=environment), settings)
+
+    populate(emulator.storage, emulator.apis, settings)
+    if rights:
+        rights = rights.with_people(PEOPLE, settings)
+        rights.apply(emulator)
+    with denials_explained(emulator.apis, settings.project_id, rights), without_commands():
+        deploy(cloud_of(), folder / "environment.yaml")
+        started = cloud_run.start(cloud_of("run"), request)
         follow(started.execution, with_commands=False)
-        return _digests_in(cloud, started.path)
+        return _digests_in(cloud_of("look"), started.path)
 
 
 def with_experiment(settings: Settings, exp_id: str, folder: Path) -> Settings:
@@ -130,8 +150,11 @@ def kept_folder(settings: Settings) -> Iterator[Path]:
 
 
 @contextmanager
-def _emulator(shell: Shell, settings: Settings, request: RunRequest, folder: Path) -> Iterator[Emulator]:
+def _emulator(
+    shell: Shell, settings: Settings, request: RunRequest, folder: Path, enforces: bool
+) -> Iterator[Emulator]:
     words = ["--clock-speed", CLOCK_SPEED]
+    words += ["--rights-of", settings.project_id] if enforces else []
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
         if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):

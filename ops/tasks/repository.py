@@ -8,7 +8,7 @@ from ops.environment import read_settings
 from ops.laptop import clean as cleaning
 from ops.laptop import compat as compatibility
 from ops.laptop import local_cloud
-from ops.rehearsal import populate
+from ops.rehearsal import furnish as furnishing
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
@@ -19,19 +19,32 @@ from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
         "docker": "run tasks of Batch in containers instead of processes",
         "storage_port": "port of Cloud Storage on 127.0.0.1; default a free one",
         "apis_port": "port of all other services; default a free one",
+        "rights": "enforce the rights of this file: a plan as `terraform show -json` prints it, or a record",
+        "as_": "whose shell it is with --rights: look, run, build, ... of docs/access.md; default the owner",
         "furnish": "create what Terraform and a build would in this shell's emulated cloud; start none",
         "dry_run": DRY_RUN,
     }
 )
 def localcloud(
-    c, clock_speed="1", docker=False, storage_port=None, apis_port=None, furnish=False, dry_run=False
+    c,
+    clock_speed="1",
+    docker=False,
+    storage_port=None,
+    apis_port=None,
+    rights="",
+    as_="",
+    furnish=False,
+    dry_run=False,
 ):
     """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
     if furnish:
-        populate.populate_this_shell(the_cloud(dry_run))
+        furnishing.furnish_this_shell(the_cloud(dry_run))
         return
+    settings = read_settings()
     request = local_cloud.CloudRequest(clock_speed, docker, storage_port or 0, apis_port or 0)
-    local_cloud.run_emulator(Shell(dry_run), read_settings(), request)
+    request = furnishing.with_rights(request, settings, rights, as_)
+    furnishing.announce(request)
+    local_cloud.run_emulator(Shell(dry_run), settings, request)
 
 
 @verb(help={"fix": "rewrite what can be fixed automatically", "dry_run": DRY_RUN})

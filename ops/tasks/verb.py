@@ -81,6 +81,7 @@ def verb(
     request: Sequence[str] = (),
     help: dict[str, str] | None = None,
     iterable: Sequence[str] = (),
+    optional: Sequence[str] = (),
     defaults: Mapping[str, str] | None = None,
 ) -> Callable:
     """Make a function an invoke task; an error that the operator can fix becomes one line and an exit code.
@@ -94,6 +95,8 @@ def verb(
         Names in REQUEST. The task takes these options, and the function a `request` instead of them.
     iterable : sequence of str
         Options that may be repeated; the function takes a list.
+    optional : sequence of str
+        Options whose value may be left out; the function then takes True.
     defaults : mapping
         Defaults of options of the request, where they are not those of REQUEST.
     """
@@ -119,7 +122,8 @@ def verb(
 
         guarded.__signature__ = _signature(function, request, defaults or {})
         texts = {name: REQUEST[name][1] for name in request} | (help or {})
-        return task(positional=positional, iterable=iterable, auto_shortflags=False, help=texts)(guarded)
+        options = {"positional": positional, "iterable": iterable, "optional": optional}
+        return task(**options, auto_shortflags=False, help=texts)(guarded)
 
     return decorate
 

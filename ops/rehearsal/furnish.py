@@ -1,0 +1,102 @@
+"""The emulated cloud of a shell of one's own: what is in it, and with --rights who may do what there."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from localcloud.rights.members import OWNER, token_of
+from ops.cloud.cloud import Cloud
+from ops.failures import UserError, did_you_mean
+from ops.laptop.local_cloud import PROJECT, RIGHTS, CloudRequest
+from ops.people import GPU_WORK, WORK
+from ops.rehearsal.policies import give
+from ops.rehearsal.populate import deploy, populate
+from ops.rehearsal.rights import Rights, person, slug
+from ops.settings import Settings
+from ops.terminal import counted
+
+
+def with_rights(request: CloudRequest, settings: Settings, file: str, who: str) -> CloudRequest:
+    """Return the request for a cloud that enforces the rights of a file, in the shell of a person.
+
+    `who` is what the person does, as ops/people.py names it, with - for a space; "" is the project's owner.
+
+    Raises
+    ------
+    UserError
+        The file has no rights, or those of another project; or nobody does this.
+    """
+    if not file:
+        if who:
+            raise UserError(
+                f"--as {who}: only with --rights FILE, since nobody is denied anything without it"
+            )
+        return request
+    rights, project = Rights.of_file(Path(file)), settings.project_id or PROJECT
+    if (planned := rights.names.get("project_id", project)) != project:
+        raise UserError(
+            f"--rights {file}: for project {planned}, not {project}", fix=f"export PROJECT_ID={planned}"
+        )
+    works = {slug(work): work for work in WORK | GPU_WORK}
+    if who and who not in works:
+        raise UserError(f"--as {who}: use one of {', '.join(works)}{did_you_mean(who, works)}")
+    return replace(request, rights=Path(file), member=person(works[who]) if who else "")
+
+
+def announce(request: CloudRequest) -> None:
+    """Print who the shell's user is, and when the rights are in force."""
+    if request.rights:
+        print(f"rights: of {request.rights}, once `invoke localcloud --furnish` has been called in the shell")
+        print(f"the shell's user: {request.member or OWNER}", flush=True)
+
+
+def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
+    """Prepare the emulated cloud of this shell for `invoke run --cloud`; what exists is left as it is.
+
+    The project's owner does this, whoever's shell it is, and gives the rights of the file that the cloud was
+    started with, and those of people.
+
+    Raises
+    ------
+    UserError
+        The shell has no emulated cloud, it has stopped, or the rights do not fit the settings.
+    """
+    import requests  # here, because its import takes a fifth of invoke's start
+
+    storage, apis = (environ.get(f"{name}_EMULATOR_HOST") for name in ("STORAGE", "SECRET_MANAGER"))
+    if not (storage and apis):
+        raise UserError(
+            "this shell has no emulated cloud; start `invoke localcloud` in another, and source its exports"
+        )
+    if not cloud.shell.dry_run:
+        try:
+            populate(storage, apis, cloud.settings)
+            if file := environ.get(RIGHTS):
+                _give(storage, apis, Rights.of_file(Path(file)), cloud.settings)
+        except requests.ConnectionError:
+            raise UserError(
+                f"no answer from {apis}: the emulated cloud has stopped; "
+                "start it, and source its exports again"
+            ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        token = Path(folder, "token")
+        token.write_text(token_of(OWNER))
+        as_owner = {**cloud.shell.environment, "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(token)}
+        owners = replace(cloud, shell=replace(cloud.shell, environment=as_owner))
+        deploy(owners, Path(folder, "environment.yaml"))
+    cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
+
+
+def _give(storage: str, apis: str, rights: Rights, settings: Settings) -> None:
+    """Give rights to accounts and people, and say which wait for their resources."""
+    wanted = rights.with_people(WORK | GPU_WORK, settings)
+    missing = give(storage, apis, wanted.grants)
+    waiting = sum(grant.holder in missing for grant in wanted.grants)
+    print(f"rights: {counted(len(wanted.grants) - waiting, 'binding')} of {rights.source} and of people")
+    if waiting:
+        print(
+            f"rights: {counted(waiting, 'binding')} will be given by another --furnish, once there is "
+            f"{', '.join(missing)}"
+        )

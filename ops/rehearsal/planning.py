@@ -1,0 +1,106 @@
+"""Plans terraform/ for an emulated cloud, without a project: what the plan reads is in the emulated cloud.
+
+Terraform needs its provider, from the network, from a mirror that its own configuration names
+(TF_CLI_CONFIG_FILE), or from `invoke tf-init`, which has fetched it. Google is asked nothing.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localcloud.process import Cloud as Emulator
+from localcloud.process import running
+from localcloud.rights.members import OWNER, token_of
+from ops.failures import UserError
+from ops.project.terraform import FOLDER, variables
+from ops.project.terraform_root import INIT_SECONDS, KEPT, check_version, first_error
+from ops.rehearsal.populate import populate
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.terminal import nearest
+
+PLAN_SECONDS = 300
+BACKEND = 'terraform {\n  backend "local" {}\n}\n'
+NOBODY = "http://127.0.0.1:9"  # a proxy that is not there
+# Settings of Terraform and its provider that would have it plan something else, or ask Google.
+_OTHERS = ("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
+
+
+def planned(shell: Shell, settings: Settings, folder: Path) -> dict[str, Any]:
+    """Return the plan of terraform/ as `terraform show -json` prints it; empty in a dry run.
+
+    Raises
+    ------
+    UserError
+        Terraform or its provider is missing, or the settings cannot be planned.
+    """
+    root = folder / "terraform"
+    if shell.dry_run:
+        _ran(shell, root, {}, "init", INIT_SECONDS)
+        return _plan(shell, root, {})
+    check_version(shell)
+    skipped = shutil.ignore_patterns(f"{KEPT}*", "gpu", "tests")
+    shutil.copytree(FOLDER, root, ignore=skipped)
+    (root / "backend.tf").write_text(BACKEND)
+    environment = _environment()
+    _ran(shell, root, environment, "init", INIT_SECONDS, *_providers())
+    with running(folder / "planned") as emulator:
+        populate(emulator.storage, emulator.apis, settings)
+        found = _plan(shell, root, environment | _addresses(emulator) | variables(_without_budget(settings)))
+    shutil.rmtree(root)
+    shutil.rmtree(folder / "planned")
+    return found
+
+
+def _plan(shell: Shell, root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    _ran(shell, root, environment, "plan", PLAN_SECONDS, "-refresh=false", "-out=tfplan")
+    said = _ran(shell, root, environment, "show", PLAN_SECONDS, "-json", "tfplan")
+    return json.loads(said or "{}")
+
+
+def _ran(
+    shell: Shell, root: Path, environment: Mapping[str, str], verb: str, seconds: float, *options: str
+) -> str:
+    """Run a command of Terraform, and return what it prints."""
+    options = options if verb == "show" else ("-input=false", "-no-color", *options)
+    argv = ["terraform", f"-chdir={nearest(root)}", verb, *options]
+    shell.echo(argv)
+    if shell.dry_run:
+        return ""
+    ended = shell.run_always(argv, environment, timeout_seconds=seconds, only_variables=True)
+    if ended.exit_code:
+        raise UserError(f"terraform {verb}: {first_error(ended)[:400] or 'it printed nothing'}")
+    return ended.output
+
+
+def _providers() -> list[str]:
+    """Return the option for the providers that `invoke tf-init` has fetched, if it has."""
+    fetched = FOLDER / KEPT / "providers"
+    return [f"-plugin-dir={fetched}"] if fetched.is_dir() else []
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
+    return kept | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+
+
+def _addresses(emulator: Emulator) -> dict[str, str]:
+    """Return the variables that have the provider ask the emulated cloud, and nobody else.
+
+    https://registry.terraform.io/providers/hashicorp/google/latest/docs/guides/provider_reference
+    """
+    return {
+        "GOOGLE_OAUTH_ACCESS_TOKEN": token_of(OWNER),
+        "GOOGLE_STORAGE_CUSTOM_ENDPOINT": f"{emulator.storage}/storage/v1/",
+        "GOOGLE_SECRET_MANAGER_CUSTOM_ENDPOINT": f"{emulator.apis}/v1/",
+        **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), NOBODY),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
+    }
+
+
+def _without_budget(settings: Settings) -> Settings:
+    """Return the settings without a budget, whose plan reads the project's number; it gives no rights."""
+    return settings.model_copy(update={"monthly_budget_usd": 0, "billing_account": ""})

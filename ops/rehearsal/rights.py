@@ -1,0 +1,196 @@
+"""The rights of a rehearsal: those of a plan, or of a file, and those of the people who take part.
+
+Each person has a name of its own in the emulated cloud, such as user:run@example.com, and the roles that
+ops/people.py lists for that work.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from localcloud.environment import client_environment
+from localcloud.process import Cloud as Emulator
+from localcloud.rights.conditions import UnreadableCondition
+from localcloud.rights.grants import Grant, NoSuchCondition, check_binding
+from localcloud.rights.plan import PlanError, grants_of_plan, is_plan, plan_variable
+from localcloud.rights.resources import bucket_name
+from localcloud.rights.roles import OWNER_ROLE, UnknownRole
+from ops import people
+from ops.failures import UserError
+from ops.gpu.names import Names
+from ops.names import account_email
+from ops.rehearsal.planning import planned
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.terminal import counted, nearest
+
+FIX = (
+    "install Terraform and run `invoke tf-init` once, or name a configuration with a mirror of its providers "
+    "in TF_CLI_CONFIG_FILE, or name a plan: --rights FILE"
+)
+PLAN, RECORD = "`terraform show -json PLAN`", "GET /_emulator/rights"
+_FIELDS = {"holder", "role", "member", "condition"}
+_NAMES = ("project_id", "bucket_name")  # settings that a file decides where the emulated cloud has its own
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Grants, where they come from, and the names of the project and bucket that they are for, if known."""
+
+    grants: tuple[Grant, ...]
+    source: str
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Rights":
+        try:
+            grants = tuple(grants_of_plan(plan))
+        except PlanError as error:
+            raise UserError(f"{source}: {error}") from None
+        names = {name: value for name in _NAMES if (value := plan_variable(plan, name))}
+        return cls(grants, source, names)
+
+    @classmethod
+    def of_file(cls, path: Path) -> "Rights":
+        """Return the grants of a file: a plan of terraform/ or terraform/gpu/, or an emulated cloud's record.
+
+        Raises
+        ------
+        UserError
+            It cannot be read, is neither, or gives a role or has a condition that is unknown here.
+        """
+        source = nearest(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"--rights {source}: cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError):
+            raise UserError(
+                f"--rights {source}: no JSON; write it with {PLAN}, not with `terraform plan -out`"
+            ) from None
+        rights = cls.of_plan(content, source) if is_plan(content) else cls(_recorded(content, source), source)
+        for grant in rights.grants:
+            try:
+                check_binding(grant.role, [grant.member], grant.condition)
+            except (UnknownRole, UnreadableCondition, NoSuchCondition) as error:
+                raise UserError(f"{source}: {grant.role} of {grant.member}: {error}") from None
+        return rights
+
+    def named(self, settings: Settings) -> Settings:
+        """Return settings with the names that the grants are for."""
+        return settings.model_copy(update=dict(self.names))
+
+    def with_people(self, works: Iterable[str], settings: Settings) -> "Rights":
+        """Return these rights and those of the people who do the works."""
+        return replace(self, grants=(*self.grants, *rights_of_people(works, settings)))
+
+    def apply(self, emulator: Emulator) -> None:
+        """Set the policies of an emulated cloud.
+
+        Raises
+        ------
+        UserError
+            The rights are for other resources or accounts than the settings'.
+        """
+        try:
+            missing = give(emulator.storage, emulator.apis, self.grants)
+        except UserError as error:
+            raise UserError(f"{self.source} does not fit the settings: {error}") from None
+        if missing:
+            raise UserError(f"{self.source} does not fit the settings: there is no {', '.join(missing)}")
+
+
+def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: Path) -> Rights | None:
+    """Return the rights to rehearse with; None, and a line that says why, if no plan can be made.
+
+    `wish` is the file that --rights names, True for --rights alone, and "" without it.
+
+    Raises
+    ------
+    UserError
+        The file is no plan; or --rights is given, and no plan can be made.
+    """
+    if isinstance(wish, str) and wish:
+        return Rights.of_file(Path(wish))
+    try:
+        plan = planned(shell, settings, folder)
+    except UserError as error:
+        if wish:
+            raise UserError(f"--rights: terraform/ cannot be planned ({error}); {FIX}") from None
+        shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
+        return None
+    if shell.dry_run:
+        return None
+    rights = Rights.of_plan(plan, "the plan of terraform/")
+    shell.report(f"rights: {counted(len(rights.grants), 'binding')} of {rights.source}, and people's")
+    return rights
+
+
+def _recorded(content: object, source: str) -> tuple[Grant, ...]:
+    """Return the grants that allowed something on a record, without the owner's."""
+    try:
+        rows = [row for asked in content["asked"] for row in asked["by"]]  # type: ignore[index]
+        if any(set(row) != _FIELDS or {*map(type, row.values())} != {str} for row in rows):
+            raise TypeError
+    except (LookupError, TypeError):
+        raise UserError(f"--rights {source}: neither a plan ({PLAN}) nor a record ({RECORD})") from None
+    grants = dict.fromkeys(Grant(**row) for row in rows)
+    return tuple(each for each in grants if each.role != OWNER_ROLE)
+
+
+def person(work: str) -> str:
+    """Return the member that does a work and nothing else."""
+    return f"user:{slug(work)}@example.com"
+
+
+def slug(work: str) -> str:
+    """Return a work's name without spaces, as in an address and for --as."""
+    return work.replace(" ", "-")
+
+
+def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant]:
+    """Yield the grants of people, one for each work; without a secret, none on it."""
+    places = _places(settings)
+    for work in works:
+        for right in people.rights_of(work):
+            if holder := places[right.on]:
+                yield Grant(holder, f"roles/{right.role}", person(work))
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """Return the resources that ops/people.py names; "" for what the settings do not have."""
+    project, names = f"projects/{settings.project_id}", Names.of(settings)
+    secret = settings.github_pat_secret
+
+    def account(name: str) -> str:
+        return f"{project}/serviceAccounts/{account_email(settings.project_id, name)}"
+
+    return {
+        people.PROJECT: project,
+        people.BUCKET: bucket_name(settings.bucket_name),
+        people.REGISTRY: f"{project}/locations/{settings.region}/repositories/{settings.repo_name}",
+        people.SECRET: f"{project}/secrets/{secret}" if secret else "",
+        people.BATCH: account(settings.batch_service_account),
+        people.BUILDER: account(settings.builder_service_account),
+        people.BUILD: account(settings.build_service_account),
+        people.INPUT: bucket_name(names.bucket("input")),
+        people.OUTPUT: bucket_name(names.bucket("output")),
+    }
+
+
+def environment_of(emulator: Emulator, settings: Settings, work: str = "") -> dict[str, str]:
+    """Return the variables of the person who does a work, through its own door; of the owner without one."""
+    if not work:
+        return client_environment(emulator.storage, emulator.apis, emulator.state, settings.project_id)
+    import requests  # here, because its import takes a fifth of invoke's start
+
+    member = person(work)
+    answer = requests.post(
+        f"{emulator.apis}/_emulator/doors", json={"member": member}, headers=AS_OWNER, timeout=ANSWER_SECONDS
+    )
+    answer.raise_for_status()
+    door = answer.json()
+    return client_environment(door["storage"], door["apis"], emulator.state, settings.project_id, member)
