@@ -54,6 +54,14 @@ def parse_arguments(description: str) -> argparse.Namespace:
         metavar="PROJECT",
         help="enforce the policies of this project; without it, everybody may do everything",
     )
+    parser.add_argument(
+        "--iam-delay",
+        type=_not_negative,
+        default=0.0,
+        metavar="S",
+        help="with --rights-of: seconds of the services' clock until a changed policy counts; "
+        "on the service typically 120, and 420 or more may pass",
+    )
     parser.add_argument("--show-steps", action="store_true", help="print the steps of workflows as they run")
     parser.add_argument(
         "--clock-speed",
@@ -87,6 +95,8 @@ def parse_arguments(description: str) -> argparse.Namespace:
     _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
     _add_build(parser.add_argument_group("Cloud Build"))
     arguments = parser.parse_args()
+    if arguments.iam_delay and not arguments.rights_of:
+        parser.error("--iam-delay: only with --rights-of PROJECT, since nobody is denied anything without it")
     arguments.options = _options(arguments)
     return arguments
 
@@ -158,6 +168,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
         rights_of=arguments.rights_of,
+        iam_delay=arguments.iam_delay,
     )
 
 

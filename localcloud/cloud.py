@@ -24,6 +24,7 @@ from localcloud.projects import Projects
 from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
 from localcloud.rights.actors import Actors
+from localcloud.rights.delay import Delays
 from localcloud.rights.doors import Doors
 from localcloud.rights.enforcement import Rights
 from localcloud.rights.members import OWNER
@@ -57,6 +58,7 @@ class CloudOptions:
     terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
     rights_of: str = ""  # project whose policies are enforced; without it, everybody may do everything
+    iam_delay: float = 0.0  # seconds of the services' clock until a changed policy counts
 
 
 @contextmanager
@@ -66,9 +68,13 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     faults, log = Faults(), RequestLog()
     accounts = AccountService()
     storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
-    doors, rights = Doors(addresses), Rights(options.rights_of)
+    doors, rights = Doors(addresses), _rights(options)
     actors = Actors(doors, rights)
-    accounts.on_deletion += [storage.buckets.rename_deleted, projects.rename_deleted]
+    accounts.on_deletion += [
+        storage.buckets.rename_deleted,
+        projects.rename_deleted,
+        rights.delays.forget_account,
+    ]
     secrets, logs, git = SecretService(accounts), LogService(), GitService()
     usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
     repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
@@ -182,6 +188,10 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
         for stop in (eventarc.forget_all, workflows.forget_all, builds.stop, batch.stop, instances.close):
             stop()
         _remove(state / "builds", state / "infra")  # what those left that were stopped
+
+
+def _rights(options: CloudOptions) -> Rights:
+    return Rights(options.rights_of, Delays(options.iam_delay, Clock(options.clock_speed)))
 
 
 def _remove(*folders: Path) -> None:

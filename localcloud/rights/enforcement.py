@@ -1,7 +1,8 @@
 """Enforcement: each request is asked for the permissions of its method, and each question is recorded.
 
 GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
-the grants that allowed it, or none. DELETE empties it. Each refusal is also a line on standard error.
+the grants that allowed it, or none; "later" has those that will allow it but do not count yet (delay.py).
+DELETE empties it. Each refusal is also a line on standard error.
 """
 
 import re
@@ -15,6 +16,7 @@ from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
+from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
@@ -22,8 +24,12 @@ from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
+_CHANGES_A_POLICY = ".setIamPolicy"  # end of the permissions to do so
+_DELETES = ".delete"
+_YET = "; a role that allows it was given, and does not count yet"
 _BLANK = re.compile(r"{(\??)(\w+)}")  # in the template of a resource
 
+GrantsOf = Callable[[str], list[Grant]]  # of a resource, in its policy
 Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
 
 
@@ -37,14 +43,16 @@ class Rights:
     Without a project, nothing is asked and everything is allowed. Until judge_by(), nobody has a role.
     """
 
-    def __init__(self, project: str = ""):
+    def __init__(self, project: str = "", delays: Delays | None = None):
+        self.delays = delays or Delays()
         self._policy_of: PolicyOf = lambda holder: {}
         self._is_at_work: Callable[[str], bool] = lambda email: True
         self._own_account = re.compile(
             rf"serviceAccount:(.+@{re.escape(project)}\.iam\.gserviceaccount\.com)"
         )
         self._project = project
-        self._record: dict[tuple[str, str, str], list[Grant]] = {}
+        # For each question, the grants that allowed it, and else those that will when they count.
+        self._record: dict[tuple[str, str, str], tuple[list[Grant], list[Grant]]] = {}
         self._lock = threading.Lock()
 
     def judge_by(self, policy_of: PolicyOf, is_at_work: Callable[[str], bool]) -> None:
@@ -67,15 +75,19 @@ class Rights:
             return
         resource = self._named(resource)
         is_at_work = self.is_at_work(member)
-        by = self._allowing(member, permission, resource) if is_at_work else []
         question = member, permission, resource
+        by = self._allowing(*question) if is_at_work else []
+        later = self._allowing(*question, by=self._given) if is_at_work and not by else []
         with self._lock:
-            is_new = self._record.get(question) != []
-            self._record[question] = by
+            is_new = self._record.get(question, ([None], []))[0] != []
+            self._record[question] = by, later
         if by:
+            if permission.endswith(_CHANGES_A_POLICY):
+                self.delays.change(resource, self._given(resource))
             return
         if is_new:
-            print(f"localcloud: denied to {member}: {permission} on {resource}", file=sys.stderr, flush=True)
+            denied = f"localcloud: denied to {member}: {permission} on {resource}"
+            print(denied + (_YET if later else ""), file=sys.stderr, flush=True)
         raise Denied(*question) if is_at_work else rejected(member)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
@@ -101,17 +113,21 @@ class Rights:
     def forget_all(self) -> None:
         with self._lock:
             self._record.clear()
+        self.delays.forget_all()
 
     def show(self, request: Request) -> Response:
         with self._lock:
             rows = [
-                {**dict(zip(_QUESTION, question, strict=True)), "by": list(map(asdict, by))}
-                for question, by in self._record.items()
+                dict(zip(_QUESTION, question, strict=True))
+                | {"by": list(map(asdict, by))}
+                | ({"later": list(map(asdict, later))} if later else {})
+                for question, (by, later) in self._record.items()
             ]
         return json_response({"asked": rows})
 
     def clear(self, request: Request) -> Response:
-        self.forget_all()
+        with self._lock:
+            self._record.clear()
         return json_response({})
 
     def _named(self, resource: str) -> str:
@@ -120,11 +136,19 @@ class Rights:
         is_numbered = resource == number or resource.startswith(number + "/")
         return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
 
-    def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
+    def _allowing(
+        self, member: str, permission: str, resource: str, by: GrantsOf | None = None
+    ) -> list[Grant]:
         grants = list(automatic_grants(resource, self._project))
         for holder in holders(resource, self._project):
-            grants += grants_of(holder, self._policy_of(holder))
+            grants += (by or self._counting)(holder)
         return allowing(grants, member, permission, resource, datetime.now(UTC))
+
+    def _given(self, holder: str) -> list[Grant]:
+        return list(grants_of(holder, self._policy_of(holder)))
+
+    def _counting(self, holder: str) -> list[Grant]:
+        return self.delays.counting(holder, self._given(holder))
 
     def _guard(self, route: Route, look: Look) -> Handler:
         def guarded(request: Request, **arguments: str) -> Response:
@@ -134,11 +158,20 @@ class Rights:
             if not self.is_at_work(request.member):
                 raise rejected(request.member)
             look(request, arguments)
-            with calling(Caller(request.member, self.ask, self.may)) as caller:
+            deleted: list[str] = []
+
+            def ask(member: str, permission: str, resource: str) -> None:
+                self.ask(member, permission, resource)
+                if permission.endswith(_DELETES):
+                    deleted.append(self._named(resource))
+
+            with calling(Caller(request.member, ask, self.may)) as caller:
                 for each in needed:
                     if each.permission != NONE and each.resource != BY_HANDLER:
-                        self.ask(request.member, each.permission, _resource(each, request, arguments))
+                        ask(request.member, each.permission, _resource(each, request, arguments))
                 answer = route.handler(request, **arguments)
+            for resource in deleted:  # which failed if this is not reached
+                self.delays.forget(resource)
             if not caller.asked and any(each.resource == BY_HANDLER for each in needed):
                 raise UnknownNeed(f"{route.name} has asked for no permission")
             return answer
