@@ -102,7 +102,7 @@ def test_what_is_not_there_is_returned_and_an_unknown_account_is_refused(cloud):
 
     missing = give(cloud.storage, cloud.apis, [Grant(absent, "roles/storage.objectViewer", MEMBER)])
     with pytest.raises(
-        UserError, match="the policy of projects/my-lab-forecasts cannot be set: .*nobody-at-all"
+        UserError, match=r"the policy of projects/my-lab-forecasts cannot be set: .*nobody-at-all"
     ):
         give(cloud.storage, cloud.apis, [Grant(f"projects/{PROJECT}", "roles/browser", NOBODY)])
 
