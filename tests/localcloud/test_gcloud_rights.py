@@ -1,74 +1,110 @@
-"""gcloud as members of a project that enforces rights: what it reads for them, and what it says to others."""
+"""The real gcloud is refused what a member may not do, and does it once the documented role is there."""
 
-import os
-import subprocess
-from collections.abc import Callable
+import json
 
 import pytest
 
-from localcloud.environment import client_environment
 from localcloud.process import running
-from tests.emulated import add_image, add_secret
-from tests.localcloud.jobs import PROJECT
-from tests.localcloud.members import OF_PROJECT, Member, denied
-from tests.needs import need_program
+from ops.gpu.roles import ROLES
+from tests.emulated import add_image, post
+from tests.localcloud.rights_api import PROJECT, REGION, RESOURCE, RUN_HOST, Enforced
+from tests.localcloud.run_api import DIGEST, IMAGE, PLACE
 
-REPOSITORY = "us-central1-docker.pkg.dev/p/repo"
-DIGEST = "sha256:" + "a" * 64
-IN_REGION = ("--location", "us-central1")
+ANA, BEN = "user:ana@example.com", "user:ben@example.com"
+GRANT = (
+    "projects",
+    "add-iam-policy-binding",
+    PROJECT,
+    f"--member={BEN}",
+    "--role=roles/browser",
+    "--condition=None",
+)
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("state"), "--rights-of", PROJECT, "--tasks", "null") as cloud:
-        add_image(cloud, f"{REPOSITORY}/stages:latest", DIGEST)
-        add_secret(cloud, "token", "pat")
+    with running(tmp_path_factory.mktemp("state"), "--rights-of", PROJECT) as cloud:
         yield cloud
 
 
-@pytest.fixture(scope="module")
-def gcloud_as(cloud, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that runs gcloud as a member."""
-    program = need_program("gcloud")
-    home = str(tmp_path_factory.mktemp("home"))
-
-    def run(who: Member, *words: str) -> subprocess.CompletedProcess:
-        variables = client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT, who.name)
-        environment = {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8", **variables}
-        return subprocess.run(
-            [program, *words], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
+@pytest.fixture
+def project(cloud):
+    yield Enforced(cloud)
+    post(f"{cloud.apis}/_emulator/reset", {})
 
 
-def test_who_runs_reads_the_image_the_secret_jobs_and_logs(cloud, gcloud_as):
-    """The roles are those of docs/access.md for those who run."""
-    who = Member(cloud).given("workflows.viewer", "workflows.invoker", "batch.jobsEditor", "logging.viewer")
-    who.given("artifactregistry.reader", on=f"{OF_PROJECT}/locations/us-central1/repositories/repo")
-    who.given("secretmanager.viewer", on=f"{OF_PROJECT}/secrets/pat")
-
-    for words in (
-        ("artifacts", "docker", "images", "list", REPOSITORY, "--include-tags"),
-        ("artifacts", "docker", "tags", "list", f"{REPOSITORY}/stages"),
-        ("artifacts", "docker", "images", "describe", f"{REPOSITORY}/stages@{DIGEST}"),
-        ("secrets", "versions", "describe", "latest", "--secret", "pat"),
-        ("batch", "jobs", "list", *IN_REGION),
-        ("workflows", "list", *IN_REGION),
-        ("logging", "read", "severity>=INFO"),
-    ):
-        done = gcloud_as(who, *words)
-        assert done.returncode == 0, done.stderr
+def deploy(email: str) -> tuple[str, ...]:
+    account = ("--service-account", email, "--no-allow-unauthenticated", "--async")
+    return ("run", "deploy", "app", "--region", REGION, "--image", IMAGE, *account)
 
 
-def test_gcloud_says_which_permission_is_missing_on_what(cloud, gcloud_as):
-    who = Member(cloud)
+def test_gcloud_gives_a_role_for_whoever_may_and_changes_nothing_for_others(project):
+    project.grant(ANA, "roles/browser")
+    before = project.make("POST", f"{RESOURCE}:getIamPolicy")
 
-    done = gcloud_as(who, "secrets", "versions", "access", "latest", "--secret", "pat")
+    refused = project.gcloud(ANA, *GRANT, fails=True)
 
-    assert done.returncode == 1
-    assert "PERMISSION_DENIED" in done.stderr
-    assert "secretmanager.versions.access" in done.stderr
-    assert "projects/p/secrets/pat/versions/latest" in done.stderr
-    refused = who.ask("GET", f"{OF_PROJECT}/secrets/pat/versions/latest:access")
-    assert denied(refused) == "secretmanager.versions.access"
+    assert "Permission 'resourcemanager.projects.setIamPolicy' denied on resource" in refused
+    assert project.make("POST", f"{RESOURCE}:getIamPolicy") == before
+    project.grant(ANA, "roles/resourcemanager.projectIamAdmin")
+    assert BEN in project.gcloud(ANA, *GRANT)
+
+
+def test_gcloud_deploys_a_service_for_whoever_may_act_as_its_account(project, cloud):
+    add_image(cloud, IMAGE, DIGEST)
+    email = project.account("app-runs")
+    project.grant(ANA, "roles/run.admin", "roles/artifactregistry.reader")
+
+    refused = project.gcloud(ANA, *deploy(email), fails=True)
+    before = project.make("GET", f"{PLACE}/services", host=RUN_HOST)["items"]
+    project.grant(ANA, "roles/iam.serviceAccountUser", on=f"{RESOURCE}/serviceAccounts/{email}")
+    project.gcloud(ANA, *deploy(email))
+
+    assert "iam.serviceAccounts.actAs" in refused
+    assert before == []
+    assert len(project.make("GET", f"{PLACE}/services", host=RUN_HOST)["items"]) == 1
+
+
+def test_the_roles_that_gpu_check_lists_are_enough_for_what_a_deployment_types(project, cloud, tmp_path):
+    """Those of its commands that use the APIs of services, accounts, dashboards and the project."""
+    add_image(cloud, IMAGE, DIGEST)
+    project.grant(ANA, *ROLES)
+    dashboard = tmp_path / "dashboard.json"
+    dashboard.write_text(json.dumps({"displayName": "lane", "gridLayout": {}}))
+    service = ("app", "--region", REGION)
+    commands = [
+        ("projects", "describe", PROJECT),
+        ("billing", "projects", "describe", PROJECT),
+        ("services", "list", "--enabled"),
+        ("services", "enable", "run.googleapis.com", "eventarc.googleapis.com"),
+        ("beta", "services", "identity", "create", "--service", "eventarc.googleapis.com"),
+        ("iam", "service-accounts", "create", "app-runs"),
+        ("iam", "service-accounts", "list"),
+        ("iam", "service-accounts", "get-iam-policy", f"app-runs@{PROJECT}.iam.gserviceaccount.com"),
+        deploy(f"app-runs@{PROJECT}.iam.gserviceaccount.com"),
+        ("run", "services", "list", "--region", REGION),
+        (
+            "run",
+            "services",
+            "add-iam-policy-binding",
+            *service,
+            f"--member={BEN}",
+            "--role=roles/run.invoker",
+        ),
+        ("run", "services", "get-iam-policy", *service),
+        ("run", "services", "delete", *service, "--quiet"),
+        ("monitoring", "dashboards", "create", f"--config-from-file={dashboard}"),
+        ("monitoring", "dashboards", "list"),
+        ("alpha", "monitoring", "policies", "list"),
+        ("beta", "monitoring", "channels", "list"),
+        ("eventarc", "triggers", "list", f"--location={REGION}"),
+        GRANT,
+        ("iam", "service-accounts", "delete", f"app-runs@{PROJECT}.iam.gserviceaccount.com", "--quiet"),
+    ]
+
+    for words in commands:
+        project.gcloud(ANA, *words)
+
+    asked = [row for row in project.make("GET", "/_emulator/rights")["asked"] if row["member"] == ANA]
+    assert [row for row in asked if not row["by"]] == []
+    assert len({row["permission"] for row in asked}) > 20
