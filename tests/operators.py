@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.experiments import POPULATIONS, REPOSITORY, write_repository
@@ -82,3 +83,12 @@ def build_and_run(operator: Operator, **variables: str) -> None:
 
 def run_folder(operator: Operator) -> Path:
     return operator.folder / "local" / "bucket" / "trial" / RUN_ID
+
+
+def wait_for_file(path: Path, seconds: float = 20) -> str:
+    """Return the text of a file once it is there and whole."""
+    until = time.monotonic() + seconds
+    while not (path.is_file() and path.read_text().endswith("\n")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return path.read_text()

@@ -12,9 +12,6 @@ from ops.failures import UserError
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
 from ops.rehearsal.rights import Rights
 
-# The storage client asks for a bucket's place in the background, only to write it into its traces:
-# google/cloud/storage/_bucket_metadata_cache.py. Whatever failed, failed for another reason.
-_ONLY_TRIED = {"storage.buckets.get"}
 _PARTS = re.compile(
     r"projects/(?P<project>[^/]+)(/locations/(?P<place>[^/]+))?(/(?P<kind>\w+)/(?P<name>[^/]+))?"
 )
@@ -31,7 +28,6 @@ def denials_explained(apis: str, project: str, rights: Rights | None) -> Iterato
         yield
     except UserError as error:
         denied = [row for row in _asked(apis) if not row["by"]]
-        denied = [row for row in denied if row["permission"] not in _ONLY_TRIED] or denied
         if not denied:
             raise
         lines = "\n".join(_line(row, project, rights.grants if rights else ()) for row in denied)

@@ -7,6 +7,7 @@ Terraform needs its provider, from the network, from a mirror that its own confi
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,22 +38,24 @@ def planned(shell: Shell, settings: Settings, folder: Path) -> dict[str, Any]:
     UserError
         Terraform or its provider is missing, or the settings cannot be planned.
     """
-    root = folder / "terraform"
     if shell.dry_run:
+        root = folder / "terraform"
         _ran(shell, root, {}, "init", INIT_SECONDS)
         return _plan(shell, root, {})
     check_version(shell)
-    skipped = shutil.ignore_patterns(f"{KEPT}*", "gpu", "tests")
-    shutil.copytree(FOLDER, root, ignore=skipped)
+    with tempfile.TemporaryDirectory(prefix="planned-", dir=folder) as own:
+        return _planned(shell, settings, Path(own))
+
+
+def _planned(shell: Shell, settings: Settings, folder: Path) -> dict[str, Any]:
+    root, environment = folder / "terraform", _environment()
+    shutil.copytree(FOLDER, root, ignore=shutil.ignore_patterns(f"{KEPT}*", "gpu", "tests"))
     (root / "backend.tf").write_text(BACKEND)
-    environment = _environment()
     _ran(shell, root, environment, "init", INIT_SECONDS, *_providers())
-    with running(folder / "planned") as emulator:
+    with running(folder / "cloud") as emulator:
         populate(emulator.storage, emulator.apis, settings)
-        found = _plan(shell, root, environment | _addresses(emulator) | variables(_without_budget(settings)))
-    shutil.rmtree(root)
-    shutil.rmtree(folder / "planned")
-    return found
+        asked = environment | _addresses(emulator) | variables(_without_budget(settings))
+        return _plan(shell, root, asked)
 
 
 def _plan(shell: Shell, root: Path, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -57,9 +57,8 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
         check_engine(shell)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wish))
     with kept_folder(settings) as folder:
-        settings = with_experiment(settings, request.exp_id, folder)
-        # before the run here, which may take long
         rights = of_a_rehearsal(shell, for_emulator(settings), wish, folder)
+        settings = with_experiment(settings, request.exp_id, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
         settings = rights.named(settings) if rights else settings

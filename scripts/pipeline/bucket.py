@@ -47,6 +47,8 @@ class BucketStorage(Storage):
         # the default pool serves at most 10 threads, and the client starts its own, too
         for scheme in ("https://", "http://"):
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=2 * THREADS))
+        # for its traces, it would ask for the bucket itself, which an account that only uses objects may not
+        client._bucket_metadata_cache = None
         self._bucket = client.bucket(bucket)
         # every request can be repeated: writes because of their generation precondition
         self._retry_seconds = RETRY_SECONDS if retry_seconds is None else retry_seconds

@@ -38,6 +38,7 @@ def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_
     assert lines["idle stop"].endswith("instances, then 0")
     assert lines["sentence, cold start"].endswith("positive, 3 instances started")
     assert "nothing left" in lines
+    assert "denied" not in ended.output
     assert int(re.fullmatch(r"rehearsed in (\d+) s", ended.last_line)[1]) < MOST_SECONDS
     assert not list((operator.folder / "local").glob("rehearsal-*"))
 

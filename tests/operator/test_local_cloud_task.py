@@ -13,7 +13,7 @@ import yaml
 
 from tests.experiments import REPOSITORY, sampled
 from tests.needs import need_program
-from tests.operators import Operator, invoke_in
+from tests.operators import Operator, invoke_in, wait_for_file
 
 HELLO = """
 main:
@@ -32,14 +32,6 @@ def operator(tmp_path):
     return Operator(tmp_path, sampled())
 
 
-def wait_for(path, seconds: float = 20) -> str:
-    until = time.monotonic() + seconds
-    while not (path.is_file() and path.read_text().endswith("\n")):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return path.read_text()
-
-
 def processes_of(state) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
     return [line for line in listed.splitlines() if "localcloud" in line and str(state) in line]
@@ -50,7 +42,7 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
     state = operator.folder / "local" / "cloud"
     (operator.folder / "hello.yaml").write_text(HELLO)
     process = operator.start("localcloud", "--clock-speed", "60", PROJECT_ID="my-lab-forecasts")
-    wait_for(state / "exports")
+    wait_for_file(state / "exports")
     where = "--location us-central1"
     commands = [
         f"source {shlex.quote(str(state / 'exports'))}",
@@ -99,7 +91,7 @@ def test_a_shell_with_the_exports_uses_the_cloud_and_ctrl_c_leaves_nothing(opera
 def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
     state = operator.folder / "local" / "cloud"
     process = operator.start("localcloud")
-    port = wait_for(state / "exports").partition("STORAGE=http://127.0.0.1:")[2].partition("/")[0]
+    port = wait_for_file(state / "exports").partition("STORAGE=http://127.0.0.1:")[2].partition("/")[0]
 
     again = operator.invoke("localcloud")
     elsewhere = operator.invoke(
@@ -118,7 +110,7 @@ def test_two_do_not_share_a_state_and_a_taken_port_is_told(operator):
 def test_structure_tests_of_a_build_need_no_image_of_their_tool(operator):
     used = yaml.safe_load((REPOSITORY / "cloudbuild.yaml").read_text())["substitutions"]["_STRUCTURE_TEST"]
     process = operator.start("localcloud")
-    exports = wait_for(operator.folder / "local" / "cloud" / "exports")
+    exports = wait_for_file(operator.folder / "local" / "cloud" / "exports")
     apis = exports.partition("CLOUDBUILD=")[2].split("/\n")[0]
     headers = {"Authorization": "Bearer any"}
 
@@ -143,7 +135,7 @@ def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_th
     state = tmp_path / "local" / "cloud"
     none = operator.invoke("clean", "--buckets")
     process = operator.start("localcloud")
-    storage = wait_for(state / "exports").partition("STORAGE_EMULATOR_HOST=")[2].splitlines()[0]
+    storage = wait_for_file(state / "exports").partition("STORAGE_EMULATOR_HOST=")[2].splitlines()[0]
     bucket = {"name": "rehearsed"}
     requests.post(f"{storage}/storage/v1/b?project=p", json=bucket, timeout=10).raise_for_status()
     busy = operator.invoke("clean", "--buckets", "--yes")
@@ -172,7 +164,7 @@ def test_clean_removes_the_buckets_when_asked_and_told_yes_but_not_of_a_cloud_th
 def test_killing_invoke_leaves_no_cloud_behind(operator):
     state = operator.folder / "local" / "cloud"
     process = operator.start("localcloud")
-    wait_for(state / "exports")
+    wait_for_file(state / "exports")
 
     process.kill()
     process.communicate(timeout=30)

@@ -1,0 +1,160 @@
+"""Policies that are set as an apply sets them, and the command that gives what was denied."""
+
+import json
+import os
+import shlex
+import subprocess
+
+import pytest
+import requests
+
+from localcloud.environment import client_environment
+from localcloud.process import running
+from localcloud.rights.grants import Grant
+from localcloud.rights.members import token_of
+from ops.failures import UserError
+from ops.rehearsal.denials import command, denials_explained
+from ops.rehearsal.policies import clear, give
+from ops.rehearsal.populate import populate
+from ops.rehearsal.rights import Rights
+from ops.settings import Settings
+from tests.emulated import add_secret
+from tests.needs import need_program
+
+PROJECT, BUCKET, SECRET = "my-lab-forecasts", "my-lab-bucket", "github-pat"
+SETTINGS = Settings(project_id=PROJECT, bucket_name=BUCKET)
+ACCOUNT = f"epymodelingsuite-batch@{PROJECT}.iam.gserviceaccount.com"
+NOBODY = f"serviceAccount:nobody-at-all@{PROJECT}.iam.gserviceaccount.com"
+MEMBER = "user:a@example.com"
+ON_RUNS = f'resource.name.startsWith("projects/_/buckets/{BUCKET}/objects/runs/")'
+REGISTRIES = f"projects/{PROJECT}/locations/us-central1/repositories"
+HOLDERS = {
+    f"projects/_/buckets/{BUCKET}": "roles/storage.objectViewer",
+    f"projects/{PROJECT}": "roles/browser",
+    f"projects/{PROJECT}/serviceAccounts/{ACCOUNT}": "roles/iam.serviceAccountUser",
+    f"projects/{PROJECT}/secrets/{SECRET}": "roles/secretmanager.viewer",
+    f"{REGISTRIES}/epymodelingsuite-repo": "roles/artifactregistry.reader",
+}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("state"), "--rights-of", PROJECT) as cloud:
+        populate(cloud.storage, cloud.apis, SETTINGS)
+        url = f"{cloud.storage}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=runs/a"
+        requests.post(url, data=b"text", timeout=10).raise_for_status()
+        add_secret(cloud, "a token", SECRET, PROJECT)
+        yield cloud
+
+
+def may(cloud, permission):
+    """Return whether MEMBER may do something in the bucket, as the service answers it."""
+    headers = {"Authorization": f"Bearer {token_of(MEMBER)}"}
+    url = f"{cloud.storage}/storage/v1/b/{BUCKET}/iam/testPermissions?permissions={permission}"
+    return permission in requests.get(url, headers=headers, timeout=10).json().get("permissions", [])
+
+
+def denied(cloud, rights, name="x"):
+    """Return the error of a block that fails after MEMBER has asked for an object."""
+    requests.delete(f"{cloud.apis}/_emulator/rights", timeout=10)
+    headers = {"Authorization": f"Bearer {token_of(MEMBER)}"}
+    requests.get(f"{cloud.storage}/storage/v1/b/{BUCKET}/o/{name}", headers=headers, timeout=10)
+    with pytest.raises(UserError) as error, denials_explained(cloud.apis, PROJECT, rights):
+        raise UserError("the run failed", exit_code=75)
+    return error.value
+
+
+def test_grants_are_given_on_every_kind_of_resource_and_taken_back(cloud):
+    grants = [Grant(holder, role, MEMBER) for holder, role in HOLDERS.items()]
+
+    missing = give(cloud.storage, cloud.apis, grants)
+    there = may(cloud, "storage.objects.list")
+    for holder in HOLDERS:
+        clear(cloud.storage, cloud.apis, holder)
+
+    assert missing == []
+    assert there
+    assert not may(cloud, "storage.objects.list")
+
+
+def test_a_condition_is_kept_and_others_are_not_lost(cloud):
+    bucket = f"projects/_/buckets/{BUCKET}"
+    first = Grant(bucket, "roles/storage.objectViewer", MEMBER, ON_RUNS)
+    other = Grant(bucket, "roles/storage.legacyBucketReader", f"serviceAccount:{ACCOUNT}")
+
+    give(cloud.storage, cloud.apis, [first])
+    give(cloud.storage, cloud.apis, [other])
+
+    owner = {"Authorization": "Bearer anything"}
+    url = f"{cloud.storage}/storage/v1/b/{BUCKET}/iam?optionsRequestedPolicyVersion=3"
+    bindings = requests.get(url, headers=owner, timeout=10).json()["bindings"]
+    assert {each["role"]: each.get("condition", {}).get("expression", "") for each in bindings} == {
+        first.role: ON_RUNS,
+        other.role: "",
+    }
+    assert "may not storage.objects.get" in str(denied(cloud, None, "other"))
+    assert str(denied(cloud, None, "runs%2Fa")) == "the run failed"
+    clear(cloud.storage, cloud.apis, bucket)
+
+
+def test_what_is_not_there_is_returned_and_an_unknown_account_is_refused(cloud):
+    absent = "projects/_/buckets/not-there"
+
+    missing = give(cloud.storage, cloud.apis, [Grant(absent, "roles/storage.objectViewer", MEMBER)])
+    with pytest.raises(
+        UserError, match=r"the policy of projects/my-lab-forecasts cannot be set: .*nobody-at-all"
+    ):
+        give(cloud.storage, cloud.apis, [Grant(f"projects/{PROJECT}", "roles/browser", NOBODY)])
+
+    assert missing == [absent]
+
+
+def test_an_error_says_who_was_denied_what_with_a_role_that_others_have_there(cloud):
+    bucket = f"projects/_/buckets/{BUCKET}"
+    rights = Rights((Grant(bucket, "roles/storage.objectUser", f"serviceAccount:{ACCOUNT}"),), "a plan")
+
+    said = denied(cloud, rights)
+    by_itself = denied(cloud, None)
+
+    first = f"the run failed\ndenied: a@example.com may not storage.objects.get on {bucket}/objects/x: "
+    add = f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member {MEMBER} --role"
+    assert str(said) == f"{first}{add} roles/storage.objectUser"
+    assert said.exit_code == by_itself.exit_code == 1
+    assert str(by_itself) == f"{first}{add} roles/storage.legacyObjectReader"
+
+
+def test_an_error_without_a_denial_stays_as_it_is(cloud):
+    requests.delete(f"{cloud.apis}/_emulator/rights", timeout=10)
+
+    with pytest.raises(UserError) as error, denials_explained(cloud.apis, PROJECT, None):
+        raise UserError("the run failed", exit_code=75)
+
+    assert str(error.value) == "the run failed"
+    assert error.value.exit_code == 75
+
+
+@pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: holder.split("/")[-2])
+def test_the_command_that_a_denial_names_gives_the_role(cloud, holder):
+    need_program("gcloud")
+    role = HOLDERS[holder]
+    environment = os.environ | client_environment(cloud.storage, cloud.apis, cloud.state, PROJECT)
+
+    done = subprocess.run(
+        [*shlex.split(command(holder, role, MEMBER)), "--format", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    clear(cloud.storage, cloud.apis, holder)
+
+    assert done.returncode == 0, done.stderr
+    assert {"role": role, "members": [MEMBER]} in json.loads(done.stdout)["bindings"]
+
+
+def test_the_command_for_a_service_names_its_region():
+    holder = f"projects/{PROJECT}/locations/us-central1/services/lane-inference"
+
+    assert command(holder, "roles/run.invoker", MEMBER) == (
+        "gcloud run services add-iam-policy-binding lane-inference --region us-central1 "
+        f"--project {PROJECT} --member {MEMBER} --role roles/run.invoker"
+    )

@@ -1,0 +1,134 @@
+"""Rehearsals with the rights of a plan: enough for a run, and one line that says what is denied without one.
+
+What `--rights` refuses is in tests/operator/test_rehearsal_rights.py.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from tests.experiments import POPULATIONS, sampled
+from tests.needs import need_program, need_terraform
+from tests.operators import Operator, invoke_in, wait_for_file
+from tests.terraform_plans import NEEDED, configured, plans
+
+PROJECT, BUCKET = NEEDED["project_id"], NEEDED["bucket_name"]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    with configured(tmp_path_factory) as configuration:
+        yield plans(configuration)
+
+
+@pytest.fixture
+def operator(tmp_path):
+    need_program("gcloud")
+    operator = Operator(tmp_path, sampled())
+    shutil.copytree(POPULATIONS, tmp_path / "local" / "forecast" / "data" / "epydemix-data")
+    del operator.environ["EPYDEMIX_DATA_DIR"]
+    return operator
+
+
+def write_plan(operator, plan, without: str = "") -> str:
+    """Write a plan, without the binding of an address; return the file's name."""
+    changes = [each for each in plan["resource_changes"] if each["address"] != without]
+    assert len(changes) == len(plan["resource_changes"]) - bool(without)
+    (operator.folder / "plan.json").write_text(json.dumps(plan | {"resource_changes": changes}))
+    return "plan.json"
+
+
+def test_a_run_needs_no_right_that_the_plan_and_the_list_of_people_do_not_give(operator):
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", **need_terraform())
+
+    assert ended.exit_code == 0, ended.output
+    assert re.search(r"^rights: \d\d bindings of the plan of terraform/, and people's$", ended.output, re.M)
+    assert ended.last_line.startswith("equal: ")
+    assert "denied" not in ended.output
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+def test_a_plain_rehearsal_says_why_it_has_no_rights(operator):
+    need_program("terraform")
+    config = operator.folder / "empty.tfrc"
+    mirror = operator.folder / "mirror"
+    mirror.mkdir()
+    config.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{mirror}" }}\n}}\n')
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial", TF_CLI_CONFIG_FILE=str(config))
+
+    assert ended.exit_code == 0, ended.output
+    said = "rights: not rehearsed, because terraform/ cannot be planned: terraform init: Failed to query"
+    assert len([line for line in ended.lines if line.startswith(said)]) == 1
+    assert ended.last_line.startswith("equal: ")
+
+
+def test_without_a_binding_of_the_plan_a_rehearsal_ends_with_who_may_not_do_what_and_the_fix(
+    operator, planned
+):
+    file = write_plan(operator, planned(), without="google_storage_bucket_iam_member.workflow_claims_runs")
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", file)
+
+    assert ended.exit_code == 1, ended.output
+    account = f"epymodelingsuite-workflow@{PROJECT}.iam.gserviceaccount.com"
+    said = re.search(
+        rf"^denied: {re.escape(account)} may not storage\.objects\.create on projects/_/buckets/{BUCKET}/"
+        rf"objects/trial/\S+/execution\.json: (gcloud .*)$",
+        ended.output,
+        re.M,
+    )
+    assert said, ended.output
+    assert said[1] == (
+        f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member serviceAccount:{account} "
+        "--role roles/storage.objectUser"
+    )
+    assert "Traceback" not in ended.output
+    assert "builder  RUNNING" not in ended.output
+
+
+def test_a_shell_of_ones_own_is_denied_what_the_work_of_its_user_does_not_need(operator, planned):
+    file = write_plan(operator, planned())
+    process = operator.start("localcloud", "--rights", file, "--as", "look", PROJECT_ID=PROJECT)
+    exports = operator.folder / "local" / "cloud" / "exports"
+    wait_for_file(exports)
+    here = shlex.join([*invoke_in(operator.code)])
+    commands = [
+        f"source {shlex.quote(str(exports))}",
+        f"{here} localcloud --furnish",
+        f"gcloud storage ls gs://{BUCKET}",
+        f"! gcloud storage cp plan.json gs://{BUCKET}/plan.json",
+        "echo the end",
+    ]
+
+    shell = subprocess.run(
+        ["bash", "-euc", "\n".join(commands)],
+        cwd=operator.folder,
+        env={
+            **{n: os.environ[n] for n in ("PATH", "HOME", "LANG") if n in os.environ},
+            "ENV_FILE": operator.environ["ENV_FILE"],
+            "BUCKET_NAME": BUCKET,
+        },
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert shell.stdout.rstrip().endswith("the end")
+    assert re.search(r"^rights: \d\d bindings of .*plan\.json and of people$", shell.stdout, re.M)
+    assert re.search(
+        r"^rights: \d+ bindings will be given by another --furnish, once there is ", shell.stdout, re.M
+    )
+    assert f"ready: project {PROJECT}, gs://{BUCKET}, epydemix-pipeline" in shell.stdout
+    assert "look@example.com does not have storage.objects.create access" in shell.stderr
+    assert "the shell's user: user:look@example.com" in output
+    assert process.returncode == 130, output

@@ -1,0 +1,137 @@
+"""What `--rights` of `invoke rehearse` and of `invoke localcloud` refuses, before anything is started.
+
+Rehearsals with rights are in tests/cloud/test_rehearsed_rights.py.
+"""
+
+import json
+
+import pytest
+
+from tests.experiments import sampled
+from tests.needs import need_program
+from tests.operators import Operator
+
+MEMBER = "user:a@example.com"
+
+
+@pytest.fixture
+def operator(tmp_path):
+    return Operator(tmp_path, sampled())
+
+
+def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-lab-forecasts") -> str:
+    """Return a plan as `terraform show -json` prints it, with one binding."""
+    conditions = [{"title": "t", "expression": condition}] if condition else []
+    after = {"project": project, "role": role, "member": MEMBER, "condition": conditions}
+    change = {"actions": ["create"], "after": after, "after_unknown": {}}
+    binding = {
+        "address": "google_project_iam_member.a",
+        "mode": "managed",
+        "type": "google_project_iam_member",
+        "change": change,
+    }
+    return json.dumps({"resource_changes": [binding], "variables": {"project_id": {"value": project}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "--rights rights.json: cannot be read (No such file or directory)"),
+        (
+            "Plan: 3 to add",
+            "--rights rights.json: no JSON; write it with `terraform show -json PLAN`, not with",
+        ),
+        (
+            "{}",
+            "--rights rights.json: neither a plan (`terraform show -json PLAN`) nor a record (GET /_emulator",
+        ),
+        ('{"asked": [{"by": [{"role": 1}]}]}', "--rights rights.json: neither a plan"),
+        ('{"resource_changes": [3]}', "rights.json: no plan as `terraform show -json` prints it"),
+        (
+            plan_of("roles/pubsub.viewer"),
+            "rights.json: roles/pubsub.viewer of user:a@example.com: localcloud",
+        ),
+        (plan_of(condition="resource.name.size() > 3"), "rights.json: roles/viewer of user:a@example.com: "),
+    ],
+    ids=["no file", "no JSON", "something else", "no record", "no plan", "unknown role", "odd condition"],
+)
+@pytest.mark.parametrize("words", [["rehearse"], ["rehearse", "--lane", "gpu"], ["localcloud"]], ids=" ".join)
+def test_a_file_without_rights_is_refused_in_a_line_before_anything_is_started(operator, words, text, said):
+    if text is not None:
+        (operator.folder / "rights.json").write_text(text)
+
+    ended = operator.invoke(*words, "--rights", "rights.json")
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.last_line.startswith(f"error: {said}")
+    assert "Traceback" not in ended.output
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+    assert not (operator.folder / "local" / "cloud").exists()
+
+
+def test_rights_that_are_asked_for_are_not_left_out_where_nothing_can_be_planned(operator):
+    need_program("terraform")
+    (operator.folder / "mirror").mkdir()
+    config = operator.folder / "empty.tfrc"
+    mirror = operator.folder / "mirror"
+    config.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{mirror}" }}\n}}\n')
+
+    ended = operator.invoke("rehearse", "--rights", TF_CLI_CONFIG_FILE=str(config))
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.last_line.startswith(
+        "error: --rights: terraform/ cannot be planned (terraform init: Failed to "
+    )
+    assert ended.last_line.endswith("or name a plan: --rights FILE")
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+def test_without_terraform_rights_that_are_asked_for_end_with_the_fix(operator):
+    (operator.folder / "bin").mkdir()
+
+    ended = operator.invoke("rehearse", "--rights", PATH=str(operator.folder / "bin"))
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.last_line.startswith(
+        "error: --rights: terraform/ cannot be planned (terraform: no such program; install it); "
+    )
+
+
+def test_a_dry_run_prints_how_terraform_is_planned(operator):
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", "--dry-run")
+
+    assert ended.exit_code == 0, ended.output
+    shown = [line.split()[3] for line in ended.lines if line.startswith("+ terraform ")]
+    assert shown == ["init", "plan", "show"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--as", "look"], "--as look: only with --rights FILE"),
+        (
+            ["--rights", "rights.json", "--as", "runs"],
+            "--as runs: use one of look, run, run-single-jobs, check, build, set-the-token, upload, watch, "
+            'smoke (did you mean "run"?)',
+        ),
+    ],
+)
+def test_a_shell_is_of_somebody_who_has_a_work(operator, words, said):
+    (operator.folder / "rights.json").write_text(plan_of())
+
+    ended = operator.invoke("localcloud", *words, PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 2
+    assert ended.last_line.startswith(f"error: {said}")
+
+
+def test_the_rights_of_another_project_are_refused(operator):
+    (operator.folder / "rights.json").write_text(plan_of(project="their-lab"))
+
+    ended = operator.invoke("localcloud", "--rights", "rights.json", PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 2
+    assert ended.last_line == (
+        "error: --rights rights.json: for project their-lab, not my-lab-forecasts: "
+        "export PROJECT_ID=their-lab"
+    )
