@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from modeling.plain_text import one_line
 from ops.failures import TRY_AGAIN, UserError
 from ops.shell import Ended, Shell
@@ -220,7 +221,8 @@ def _refused(argv: Sequence[str], said: str) -> GcloudError:
         name = service[1] if service else "of this command"
         fix = f"gcloud services enable {name} --project {project}" if service else ""
         return GcloudError(f"the API {name} is not enabled in {project}", refusal, said, fix)
-    again = TRY_AGAIN if refusal is Refusal.PASSING else ""
+    hints = {Refusal.PASSING: TRY_AGAIN, Refusal.DENIED: f"; {MAY_NOT_COUNT_YET}"}
+    again = hints.get(refusal, "")
     return GcloudError(f"{asked}: {_message(said)}{again}", refusal, said)
 
 

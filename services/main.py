@@ -10,12 +10,15 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 
 from modeling.failures import TemporaryFault, UserError
 from modeling.threads import set_usable_threads, usable_cores
+from pipeline.storage import AccessDenied
 from services.app import create_app
 from services.device import choose_device
 from services.inference import Inference
@@ -30,6 +33,9 @@ from services.settings import Settings, read_settings
 log = logging.getLogger(__name__)
 
 HANDLERS = {"preprocess": Preprocess, "postprocess": Postprocess}  # of the services that need no GPU
+# Of the four minutes that Cloud Run gives an instance to start, the rest is for the models. Google documents
+# typically 2 minutes until a role counts: https://cloud.google.com/iam/docs/access-change-propagation.
+PATIENCE_SECONDS, PAUSE_SECONDS = 120, 2
 STOP_SECONDS = 8  # that requests have to end after SIGTERM; Cloud Run kills after 10
 
 
@@ -63,7 +69,7 @@ def serve(settings: Settings, folder: Path) -> None:
         handler = Inference(settings, plugins, objects, folder, device)
     else:
         handler = HANDLERS[settings.service](settings, plugins, objects, folder)
-    handler.load()
+    load_once_allowed(handler.load)
     device = handler.device if settings.service == "inference" else device
     health = HealthAnswer(
         service=settings.service,
@@ -84,6 +90,27 @@ def serve(settings: Settings, folder: Path) -> None:
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+
+
+def load_once_allowed(load: Callable[[], None]) -> None:
+    """Load; after a deployment, the role that lets an account read the models may not count yet.
+
+    Raises
+    ------
+    UserError, TemporaryFault
+        AccessDenied among them, if access is denied for PATIENCE_SECONDS.
+    """
+    begun = time.monotonic()
+    while True:
+        try:
+            load()
+        except AccessDenied as error:
+            if time.monotonic() - begun >= PATIENCE_SECONDS:
+                raise
+            log.warning("%s; asking again", error)
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 if __name__ == "__main__":

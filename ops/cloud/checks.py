@@ -6,6 +6,7 @@ The checks change nothing. In a dry run they print their gcloud commands and ref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path
 from ops.failures import UserError
@@ -57,6 +58,8 @@ def check_project(cloud: Cloud) -> dict[str, Any]:
     except GcloudError as error:
         if error.refusal not in (Refusal.PROJECT, Refusal.DENIED, Refusal.MISSING):
             raise
+        if error.refusal is Refusal.DENIED:
+            wrong += f"; {MAY_NOT_COUNT_YET}"
         raise UserError(wrong, fix="gcloud projects list") from None
     if found.get("lifecycleState", "ACTIVE") != "ACTIVE":
         raise UserError(
@@ -96,6 +99,7 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
         if error.refusal is not Refusal.DENIED:
             raise
         wrong = f"BUCKET_NAME={cloud.bucket}: it belongs to another project, or you have no access to it"
+        wrong += f"; {MAY_NOT_COUNT_YET}"
         raise UserError(wrong, fix=f"gcloud storage buckets list --project {project}") from None
 
 

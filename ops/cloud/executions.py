@@ -17,7 +17,7 @@ from modeling.input_names import in_a_line
 from modeling.run_names import METADATA
 from ops.cloud.bucket import read_objects
 from ops.cloud.cloud import Cloud
-from ops.cloud.failed_tasks import failed_tasks, job_exit_code
+from ops.cloud.failed_tasks import failed_tasks, job_exit_code, last_error
 from ops.cloud.inputs import missing_names
 from ops.cloud.jobs import ENDING_JOB, Progress
 from ops.failures import UserError
@@ -141,7 +141,7 @@ def _look(execution: Execution, ended: dict[str, Progress]) -> tuple[dict[str, A
 
 def _print_end(execution: Execution, found: dict[str, Any], with_commands: bool) -> None:
     if found["state"] != "SUCCEEDED":
-        _print_failed_inputs(execution, execution.job("runner"))
+        _print_failed(execution, found)
         code = _exit_code(execution, found)
         raise UserError(f"execution {execution.execution_id}: {reason_of(found)}", exit_code=code)
     result = result_of(found)
@@ -165,9 +165,22 @@ def _exit_code(execution: Execution, found: dict[str, Any]) -> int:
     return job_exit_code(execution.cloud, str(job)) if job else 1
 
 
-def _print_failed_inputs(execution: Execution, job: dict[str, Any]) -> None:
-    """Print the tasks of stage B that failed after all attempts, with the names of their inputs."""
-    number = Progress.of("runner", job).counts.get("FAILED", 0)
+def _print_failed(execution: Execution, found: dict[str, Any]) -> None:
+    """Print the tasks that failed, and the last error in the log of the stage that ended the run."""
+    error = _error_of(found)
+    stage = error.get("stage", "") if isinstance(error, dict) and error.get("failed_tasks") else ""
+    _print_failed_tasks(execution, "runner", execution.job("runner"))
+    if stage in STAGES:
+        job = execution.job(stage)
+        if stage != "runner":
+            _print_failed_tasks(execution, stage, job)
+        if job and (said := last_error(execution.cloud, job)):
+            print(f"    {stage}: {said}", flush=True)
+
+
+def _print_failed_tasks(execution: Execution, stage: str, job: dict[str, Any]) -> None:
+    """Print the tasks of a stage that failed after all attempts, those of stage B with their inputs' names."""
+    number = Progress.of(stage, job).counts.get("FAILED", 0)
     if not number:
         return
     try:

@@ -62,7 +62,7 @@ class Failed:
 
 def print_failed(cloud: Cloud, job: dict[str, Any], number: int) -> str:
     """Print the failed tasks and the command to rerun them; return the last error in the job's log."""
-    failed, error = in_parallel([lambda: failed_tasks(cloud, job), lambda: _last_error(cloud, job)])
+    failed, error = in_parallel([lambda: failed_tasks(cloud, job), lambda: last_error(cloud, job)])
     for task in failed:
         print(f"  {task}")
     if number > len(failed):
@@ -122,7 +122,7 @@ def failed_among(tasks: Sequence[dict[str, Any]], is_stopped: bool = False) -> l
     return sorted(failed, key=lambda task: task.index)[:MOST_FAILED]
 
 
-def _last_error(cloud: Cloud, job: dict[str, Any]) -> str:
+def last_error(cloud: Cloud, job: dict[str, Any]) -> str:
     """Return the newest error in the log of a job; "" without one, or if the log cannot be read."""
     chosen = [
         f"labels.job_uid={quoted(job.get('uid', ''))}",

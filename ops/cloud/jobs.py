@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.names import COMPONENT
 
@@ -138,6 +139,7 @@ class Progress:
 EXIT_CODES = {
     2: "the input or a setting is wrong",
     75: "a temporary fault",
+    125: f"its container did not start; if its image was not pulled: {MAY_NOT_COUNT_YET}",
     137: "killed, most likely out of memory",
     50000: "cause unknown to Batch; see its log",
     50001: "a Spot machine was taken away",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, CALL_SECONDS, DOCTOR, GcloudError, Refusal, in_parallel
 
@@ -85,13 +86,13 @@ def _in_step(cloud: Cloud, title: str, error: GcloudError) -> GcloudError:
 
     Why an instance did not start is only in its log.
     """
-    fix = CHECK if error.fix == DOCTOR else error.fix
+    fix, problem = CHECK if error.fix == DOCTOR else error.fix, error.problem
     if revision := re.search(r"Revision '([\w-]+)' is not ready", error.said):
         entries = f'resource.type="cloud_run_revision" AND resource.labels.revision_name="{revision[1]}"'
         fields = "value(timestamp,severity,jsonPayload.message,textPayload)"
         words = ["gcloud", "logging", "read", entries, *cloud.in_project, "--limit", "30", "--format", fields]
-        fix = shlex.join(words)
-    return GcloudError(f"{title}: {error.problem}", error.refusal, error.said, fix)
+        fix, problem = shlex.join(words), f"{problem}; {MAY_NOT_COUNT_YET}"
+    return GcloudError(f"{title}: {problem}", error.refusal, error.said, fix)
 
 
 @contextmanager

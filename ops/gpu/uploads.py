@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError
@@ -80,7 +81,7 @@ class Uploads:
             return next((each for each, data in self._arguments.items() if _upload(data) == own), "")
 
         problem = f"no execution was started by {name}, generation {generation}"
-        return _awaited(found, START_SECONDS, problem)
+        return _awaited(found, START_SECONDS, problem, f"; {MAY_NOT_COUNT_YET}")
 
     def look(self, since: datetime) -> None:
         """Read the arguments of the newest executions since a time, without those that were read before."""
@@ -158,7 +159,7 @@ def _upload(argument: dict[str, Any]) -> tuple[str, str]:
     return str(argument.get("name", "")), str(argument.get("generation", ""))
 
 
-def _awaited(ask: Callable[[], Answer], seconds: float, problem: str) -> Answer:
+def _awaited(ask: Callable[[], Answer], seconds: float, problem: str, hint: str = "") -> Answer:
     """Return the first answer that is not empty; refuse with the problem when the time is over."""
     deadline = time.monotonic() + seconds
     for found in poll(ask, print_timed, PAUSE_SECONDS):
@@ -166,7 +167,7 @@ def _awaited(ask: Callable[[], Answer], seconds: float, problem: str) -> Answer:
             return found
         if time.monotonic() > deadline:
             break
-    raise UserError(f"{problem} within {seconds:.0f} s", exit_code=1)
+    raise UserError(f"{problem} within {seconds:.0f} s{hint}", exit_code=1)
 
 
 def _id(execution: dict[str, Any]) -> str:

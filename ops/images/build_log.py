@@ -1,10 +1,12 @@
 """A running build of Cloud Build: its log as it is written, and its result."""
 
+import re
 import sys
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import Refusal
@@ -15,6 +17,7 @@ MOST_SECONDS = 3 * 3600  # a build waits for an hour at most, and runs for one
 LATE_SECONDS = 120  # lines may arrive this much later than newer lines
 LAST_LINES_SECONDS = 15.0  # wait for the last lines after the end of a build
 EXIT_CODES = {"CANCELLED": 130, "EXPIRED": 75, "INTERNAL_ERROR": 75}  # 1 for all others
+_DENIAL = re.compile(r"\bdenied\b|does not have \S+ access|\b403\b")
 FINISHED = {"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"}
 
 
@@ -62,7 +65,8 @@ def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECON
 def why(build: dict[str, Any]) -> str:
     """Return ": " and the reason of a build's failure, or an empty string."""
     said = build.get("failureInfo", {}).get("detail") or build.get("statusDetail", "")
-    return f": {said}" if said else ""
+    hint = f"; {MAY_NOT_COUNT_YET}" if _DENIAL.search(said) else ""
+    return f": {said}{hint}" if said else ""
 
 
 def _describe(cloud: Cloud, build_id: str) -> dict[str, Any]:

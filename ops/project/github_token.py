@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import as_label
@@ -251,7 +252,7 @@ def _newest_version(cloud: Cloud) -> tuple[dict[str, Any], str]:
             raise
         wrong = "you have no right to read it (roles/secretmanager.secretAccessor)"
         fix = f"gcloud secrets get-iam-policy {name} {' '.join(cloud.in_project)}"
-        raise UserError(f"{name}: {wrong}; who has it", fix=fix) from None
+        raise UserError(f"{name}: {wrong}; {MAY_NOT_COUNT_YET}; who has it", fix=fix) from None
     if found and (not token or any(map(str.isspace, token))):
         raise UserError(f"{name}: version {number} contains no token", fix="invoke secret-set")
     return found, token

@@ -27,14 +27,15 @@ def denials_explained(apis: str, project: str, rights: Rights | None) -> Iterato
     try:
         yield
     except UserError as error:
-        denied = [row for row in _asked(apis) if not row["by"]]
+        denied = [row for row in asked(apis) if not row["by"]]
         if not denied:
             raise
         lines = "\n".join(_line(row, project, rights.grants if rights else ()) for row in denied)
         raise UserError(f"{error.problem}\n{lines}", exit_code=1) from None
 
 
-def _asked(apis: str) -> list[dict[str, Any]]:
+def asked(apis: str) -> list[dict[str, Any]]:
+    """Return the record of an emulated cloud: who was asked for what, and what allowed it."""
     import requests  # here, because its import takes a fifth of invoke's start
 
     answer = requests.get(f"{apis}/_emulator/rights", headers=AS_OWNER, timeout=ANSWER_SECONDS)
@@ -46,6 +47,8 @@ def _line(row: Mapping[str, Any], project: str, known: Collection[Grant]) -> str
     member, permission, resource = row["member"], row["permission"], row["resource"]
     denied = f"denied: {member.partition(':')[2]} may not {permission} on {resource}"
     holder = holders(resource, project)[0]
+    if later := row.get("later"):
+        return f"{denied} yet: {later[0]['role']} was given, and does not count so soon"
     role = _role(permission, holder, known)
     return f"{denied}: {command(holder, role, member)}" if role else f"{denied}; no role that is known has it"
 

@@ -18,7 +18,9 @@ from ops.settings import Settings
 from ops.terminal import counted
 
 
-def with_rights(request: CloudRequest, settings: Settings, file: str, who: str) -> CloudRequest:
+def with_rights(
+    request: CloudRequest, settings: Settings, file: str, who: str, iam_delay: int = 0
+) -> CloudRequest:
     """Return the request for a cloud that enforces the rights of a file, in the shell of a person.
 
     `who` is what the person does, as ops/people.py names it, with - for a space; "" is the project's owner.
@@ -29,10 +31,11 @@ def with_rights(request: CloudRequest, settings: Settings, file: str, who: str) 
         The file has no rights, or those of another project; or nobody does this.
     """
     if not file:
-        if who:
-            raise UserError(
-                f"--as {who}: only with --rights FILE, since nobody is denied anything without it"
-            )
+        for option in (f"--as {who}" if who else "", f"--iam-delay {iam_delay}" if iam_delay else ""):
+            if option:
+                raise UserError(
+                    f"{option}: only with --rights FILE, since nobody is denied anything without it"
+                )
         return request
     rights, project = Rights.of_file(Path(file)), settings.project_id or PROJECT
     if (planned := rights.names.get("project_id", project)) != project:
@@ -42,7 +45,8 @@ def with_rights(request: CloudRequest, settings: Settings, file: str, who: str) 
     works = {slug(work): work for work in WORK | GPU_WORK}
     if who and who not in works:
         raise UserError(f"--as {who}: use one of {', '.join(works)}{did_you_mean(who, works)}")
-    return replace(request, rights=Path(file), member=person(works[who]) if who else "")
+    member = person(works[who]) if who else ""
+    return replace(request, rights=Path(file), member=member, iam_delay=iam_delay)
 
 
 def announce(request: CloudRequest) -> None:

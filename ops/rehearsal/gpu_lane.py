@@ -26,6 +26,7 @@ from ops.gpu.smoke import check_answer, write_sentence
 from ops.gpu.uploads import Uploads
 from ops.laptop import local_run
 from ops.rehearsal.denials import denials_explained
+from ops.rehearsal.first_use import used_first
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, clear
 from ops.rehearsal.rehearsal import (
@@ -47,10 +48,13 @@ CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops ta
 WAIT_SECONDS = 240  # for instances to stop
 
 
-def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "") -> None:
+def rehearse(
+    shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "", iam_delay: int = 0
+) -> None:
     """Deploy the lane to an emulated cloud, use it, remove it, and compare its tables with a run here.
 
-    Rights are those that the deployment gives; `wish` is --rights, whose file replaces them.
+    Rights are those that the deployment gives; `wish` is --rights, whose file replaces them. They count
+    `iam_delay` seconds of the services' clock after they were given.
 
     Raises
     ------
@@ -70,10 +74,11 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
         deployed = _for_emulator(settings, folder)
         deployed = rights.named(deployed) if rights else deployed
         words = ["--clock-speed", str(CLOCK_SPEED), "--rights-of", deployed.project_id]
+        words += ["--iam-delay", str(iam_delay)]
         with running(folder / "cloud", *words) as emulator:
             rehearsal = _Rehearsal.on(emulator, deployed, folder)
             with denials_explained(emulator.apis, deployed.project_id, rights), without_commands():
-                rehearsal.run(archive, settings, request, rights)
+                rehearsal.run(archive, settings, request, rights, iam_delay)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
@@ -126,11 +131,13 @@ class _Rehearsal:
         cloud = Cloud.of(Shell(environment=environment_of(emulator, settings)), settings)
         return cls(cloud, Names.of(settings), emulator, folder)
 
-    def run(self, archive: Path, settings: Settings, request: RunRequest, rights: Rights | None) -> None:
+    def run(
+        self, archive: Path, settings: Settings, request: RunRequest, rights: Rights | None, iam_delay: int
+    ) -> None:
         self.add_images()
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.give(rights)
-        self.check_health("health")
+        used_first(self.emulator, iam_delay / CLOCK_SPEED, lambda: self.check_health("health"))
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"

@@ -46,6 +46,11 @@ def clear(storage: str, apis: str, holder: str) -> None:
         _set(storage, apis, holder, {**policy, "bindings": []})
 
 
+def forget_questions(apis: str) -> None:
+    """Empty the record of who was asked for what."""
+    _check(_call("DELETE", f"{apis}/_emulator/rights"), "the record")
+
+
 def _bindings(grants: Iterable[Grant]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], list[str]] = {}
     for grant in grants:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from ops.laptop import local_run
 from ops.laptop.launch import check_engine
 from ops.laptop.run_files import LocalRun
 from ops.rehearsal.denials import denials_explained
+from ops.rehearsal.first_use import used_first
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.populate import deploy, populate
@@ -38,13 +40,16 @@ from ops.terminal import counted, nearest
 
 NAME = "rehearsal"  # of the bucket, and of the project where PROJECT_ID is not set
 PEOPLE = ("look", "run")  # whose work this is
-CLOCK_SPEED = "20"  # the workflow's pause of two seconds takes a tenth of a second
+CLOCK_SPEED = 20  # the workflow's pause of two seconds takes a tenth of a second
 
 
-def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "") -> None:
+def rehearse(
+    shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "", iam_delay: int = 0
+) -> None:
     """Run an experiment on an emulated cloud and on this machine, and compare the tables.
 
-    `wish` is --rights: a file, True without one, "" if it is not given.
+    `wish` is --rights: a file, True without one, "" if it is not given. Rights count `iam_delay` seconds of
+    the services' clock after they were given; such a delay wishes for rights, too.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
         --rights is given, and there are none (2).
     """
-    plain = replace(request, docker=False)
+    plain, wish = replace(request, docker=False), wish or bool(iam_delay)
     if request.docker:
         check_engine(shell)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wish))
@@ -63,9 +68,9 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wish: str | 
         settings = for_emulator(settings)
         settings = rights.named(settings) if rights else settings
         request = replace(request, seed=done.manifest.seed)  # which may have been drawn
-        with _emulator(shell, settings, request, folder, bool(rights)) as emulator:
+        with _emulator(shell, settings, request, folder, bool(rights), iam_delay) as emulator:
             request = replace(request, docker=False)
-            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights)
+            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights, iam_delay)
         _compare(in_cloud, digests_here(done))
 
 
@@ -79,7 +84,12 @@ def _print_commands(shell: Shell, settings: Settings, request: RunRequest, wish:
 
 
 def _run_in_cloud(
-    emulator: Emulator, settings: Settings, request: RunRequest, folder: Path, rights: Rights | None
+    emulator: Emulator,
+    settings: Settings,
+    request: RunRequest,
+    folder: Path,
+    rights: Rights | None,
+    iam_delay: int,
 ) -> dict[str, str]:
     """Run an experiment on an emulated cloud to its end; return the digests of its outputs.
 
@@ -92,13 +102,22 @@ def _run_in_cloud(
 
     populate(emulator.storage, emulator.apis, settings)
     if rights:
+        if iam_delay:  # people have their roles for long, and it is an apply that was just now
+            replace(rights, grants=()).with_people(PEOPLE, settings).apply(emulator)
+            time.sleep(iam_delay / CLOCK_SPEED)
         rights = rights.with_people(PEOPLE, settings)
         rights.apply(emulator)
     with denials_explained(emulator.apis, settings.project_id, rights), without_commands():
         deploy(cloud_of(), folder / "environment.yaml")
-        started = cloud_run.start(cloud_of("run"), request)
-        follow(started.execution, with_commands=False)
-        return _digests_in(cloud_of("look"), started.path)
+        path = used_first(emulator, iam_delay / CLOCK_SPEED, lambda: _run(cloud_of("run"), request))
+        return _digests_in(cloud_of("look"), path)
+
+
+def _run(cloud: Cloud, request: RunRequest) -> str:
+    """Run an experiment to its end; return the path of the run."""
+    started = cloud_run.start(cloud, request)
+    follow(started.execution, with_commands=False)
+    return started.path
 
 
 def with_experiment(settings: Settings, exp_id: str, folder: Path) -> Settings:
@@ -150,10 +169,10 @@ def kept_folder(settings: Settings) -> Iterator[Path]:
 
 @contextmanager
 def _emulator(
-    shell: Shell, settings: Settings, request: RunRequest, folder: Path, enforces: bool
+    shell: Shell, settings: Settings, request: RunRequest, folder: Path, enforces: bool, iam_delay: int
 ) -> Iterator[Emulator]:
-    words = ["--clock-speed", CLOCK_SPEED]
-    words += ["--rights-of", settings.project_id] if enforces else []
+    words = ["--clock-speed", str(CLOCK_SPEED)]
+    words += ["--rights-of", settings.project_id, "--iam-delay", str(iam_delay)] if enforces else []
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
         if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):

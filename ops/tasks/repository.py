@@ -20,6 +20,7 @@ from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
         "storage_port": "port of Cloud Storage on 127.0.0.1; default a free one",
         "apis_port": "port of all other services; default a free one",
         "rights": "enforce the rights of this file: a plan as `terraform show -json` prints it, or a record",
+        "iam_delay": "with --rights: seconds of its services' clock until a changed policy counts; default 0",
         "as_": "whose shell it is with --rights: look, run, build, ... of docs/access.md; default the owner",
         "furnish": "create what Terraform and a build would in this shell's emulated cloud; start none",
         "dry_run": DRY_RUN,
@@ -32,6 +33,7 @@ def localcloud(
     storage_port=None,
     apis_port=None,
     rights="",
+    iam_delay=0,
     as_="",
     furnish=False,
     dry_run=False,
@@ -42,7 +44,7 @@ def localcloud(
         return
     settings = read_settings()
     request = local_cloud.CloudRequest(clock_speed, docker, storage_port or 0, apis_port or 0)
-    request = furnishing.with_rights(request, settings, rights, as_)
+    request = furnishing.with_rights(request, settings, rights, as_, iam_delay)
     furnishing.announce(request)
     local_cloud.run_emulator(Shell(dry_run), settings, request)
 

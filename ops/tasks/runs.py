@@ -136,15 +136,16 @@ def stage(c, stage, request, task_index=None, num_inputs=None, dry_run=False):
         "lane": "batch: stages as Batch jobs; gpu: services of Cloud Run, started by an upload",
         "docker": "batch: run tasks in containers of the cloud image that `invoke build-local` builds",
         "rights": "fail if rights cannot be rehearsed; with a file, take them from it: a plan as JSON",
+        "iam_delay": "seconds of the services' clock until rights that were given count, e.g. 420; default 0",
         "dry_run": DRY_RUN,
     },
     optional=["rights"],
 )
-def rehearse(c, request, lane="batch", rights="", dry_run=False):
+def rehearse(c, request, lane="batch", rights="", iam_delay=0, dry_run=False):
     """Run an experiment on an emulated cloud and on this machine, and compare the outputs."""
     if lane not in REHEARSALS:
         raise UserError(f"--lane {lane}: use {' or '.join(REHEARSALS)}")
-    REHEARSALS[lane](Shell(dry_run), read_settings(), request, rights)
+    REHEARSALS[lane](Shell(dry_run), read_settings(), request, rights, iam_delay)
 
 
 @verb(

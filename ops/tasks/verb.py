@@ -64,6 +64,7 @@ NUMBERS: dict[str, tuple[int, int]] = {
     "fuzz.count": (2_000, MOST),  # at least one mutant for each kind of place
     "fuzz.seed": (0, 2**31 - 1),
     "hours": (1, 24 * 365),
+    "iam_delay": (0, 36_000),
     "jobs": (0, MOST),
     "limit": (1, MOST),
     "num_inputs": (1, MOST),

@@ -21,8 +21,8 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from modeling.failures import TemporaryFault, UserError
-from pipeline.storage import THREADS, MissingFile, Storage, check_name, check_prefix
+from modeling.failures import MAY_NOT_COUNT_YET, TemporaryFault, UserError
+from pipeline.storage import THREADS, AccessDenied, MissingFile, Storage, check_name, check_prefix
 
 log = logging.getLogger(__name__)
 
@@ -229,8 +229,9 @@ def _storage_failure(path: str, error: Exception) -> Exception | None:
             return UserError(f"gs://{bucket}: no such bucket; check the setting, or create it")
         return MissingFile(f"{path}: no such object")
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
-        return UserError(
+        return AccessDenied(
             f"{path}: access denied ({message}); the account needs roles/storage.objectUser on gs://{bucket}"
+            f"; {MAY_NOT_COUNT_YET}"
         )
     if isinstance(error, DefaultCredentialsError) or "invalid_grant" in message:
         return UserError(f"{path}: no valid Google Cloud credentials ({message}); {_LOGIN}")

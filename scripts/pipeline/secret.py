@@ -2,7 +2,7 @@
 
 import os
 
-from modeling.failures import TemporaryFault, UserError
+from modeling.failures import MAY_NOT_COUNT_YET, TemporaryFault, UserError
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"
 REQUEST_SECONDS = 60
@@ -49,7 +49,7 @@ def read_secret(secret: str, project: str) -> str:
     except (api.Forbidden, api.Unauthorized) as error:
         raise UserError(
             f"{shown}: access denied ({error.message}); the account needs "
-            "roles/secretmanager.secretAccessor on it"
+            f"roles/secretmanager.secretAccessor on it; {MAY_NOT_COUNT_YET}"
         ) from None
     except GoogleAuthError as error:
         if not error.retryable:

@@ -31,6 +31,10 @@ COPIED_BYTES = 1 << 20  # at once
 _PARTIAL = ".partial-"
 
 
+class AccessDenied(UserError):
+    """The account may not do this, or not yet: it is unknown whether a role is missing or was just given."""
+
+
 class MissingFile(UserError):
     """There is no such file."""
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from localcloud.environment import client_environment
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
@@ -222,7 +223,7 @@ def test_a_denial_says_what_is_denied_and_not_who_asked(cloud):
     wrong = problem(checks.check_workflow_deployed, at())
 
     assert wrong.refusal is Refusal.DENIED
-    assert wrong.problem.endswith(f"PERMISSION_DENIED: {denied}")
+    assert wrong.problem.endswith(f"PERMISSION_DENIED: {denied}; {MAY_NOT_COUNT_YET}")
 
 
 def test_accounts_that_are_not_there_or_disabled_are_told(cloud):

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, read_until, wait_until
 from tests.cloud_runs import RUN_ID
 from tests.cloud_runs import WORKFLOW as WORKFLOW_FILE
@@ -97,7 +98,8 @@ def test_a_claim_that_is_refused_is_shown_with_its_reason(null_operator, pipelin
     refused = "HTTP server responded with error code 403"
     assert ended.exit_code == 1
     assert f"cannot start in gs://{BUCKET}/trial/{RUN_ID}/: {refused}: no right; " in ended.last_line
-    assert "Permissions take minutes to spread after invoke tf-apply" in ended.last_line
+    assert "the workflow's account cannot write there: invoke doctor --cloud" in ended.last_line
+    assert ended.last_line.count(MAY_NOT_COUNT_YET) == 1
     assert ended.last_line.count("no right") == 1
     assert ended_older.last_line.endswith(f"FAILED: the run cannot be begun; {refused}; no right")
 

@@ -1,0 +1,42 @@
+"""The first use of what was just applied, while its rights do not count yet (`--iam-delay`).
+
+As a person would, a rehearsal repeats what was refused once the time is over that its error tells to wait. An
+error that does not tell it is a fault of the product.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from localcloud.process import Cloud as Emulator
+from modeling.failures import MAY_NOT_COUNT_YET
+from ops.failures import UserError
+from ops.rehearsal.denials import asked
+from ops.rehearsal.policies import forget_questions
+
+Result = TypeVar("Result")
+
+
+def used_first(emulator: Emulator, delay_seconds: float, use: Callable[[], Result]) -> Result:
+    """Return the result of a use; one that was refused for rights that do not count yet is repeated once.
+
+    `delay_seconds` are real ones.
+
+    Raises
+    ------
+    UserError
+        It was refused for another reason, or again, or did not say that rights may not count yet.
+    """
+    try:
+        return use()
+    except UserError as error:
+        late = [row for row in asked(emulator.apis) if row.get("later")]
+        if not late:
+            raise
+        first = f"{late[0]['member'].partition(':')[2]} may not {late[0]['permission']} yet"
+        if MAY_NOT_COUNT_YET not in error.problem:
+            raise UserError(f"{first}, and the error does not say so: {error.problem}", exit_code=1) from None
+        print(f"refused, since {first}; repeated in {delay_seconds:.0f} s: {error.problem}", flush=True)
+    time.sleep(delay_seconds)
+    forget_questions(emulator.apis)
+    return use()
