@@ -179,7 +179,7 @@ def _print_failed(execution: Execution, found: dict[str, Any]) -> None:
 
 
 def _print_failed_tasks(execution: Execution, stage: str, job: dict[str, Any]) -> None:
-    """Print the tasks of a stage that failed after all attempts, those of stage B with their inputs' names."""
+    """Print the tasks of a stage that failed after all attempts; those of stage B with their inputs."""
     number = Progress.of(stage, job).counts.get("FAILED", 0)
     if not number:
         return
@@ -294,7 +294,7 @@ def show_execution(cloud: Cloud, execution_id: str) -> None:
     for stage, job in jobs.items():
         print(f"  {Progress.of(stage, job)}  ({execution.job_id(stage)})")
         if stage == "runner":
-            _print_failed_inputs(execution, job)
+            _print_failed_tasks(execution, stage, job)
     if found["state"] in ENDED and found["state"] != "SUCCEEDED":
         print(f"  {reason_of(found)}")
     if found["state"] == "SUCCEEDED":

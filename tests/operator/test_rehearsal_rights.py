@@ -109,6 +109,7 @@ def test_a_dry_run_prints_how_terraform_is_planned(operator):
     ("words", "said"),
     [
         (["--as", "look"], "--as look: only with --rights FILE"),
+        (["--iam-delay", "60"], "--iam-delay 60: only with --rights FILE"),
         (
             ["--rights", "rights.json", "--as", "runs"],
             "--as runs: use one of look, run, run-single-jobs, check, build, set-the-token, upload, watch, "
@@ -123,6 +124,18 @@ def test_a_shell_is_of_somebody_who_has_a_work(operator, words, said):
 
     assert ended.exit_code == 2
     assert ended.last_line.startswith(f"error: {said}")
+
+
+def test_a_cloud_of_ones_own_has_the_delay_that_is_asked_for(operator):
+    (operator.folder / "rights.json").write_text(plan_of())
+    words = ("localcloud", "--rights", "rights.json", "--dry-run")
+
+    late = operator.invoke(*words, "--iam-delay", "420", PROJECT_ID="my-lab-forecasts")
+    at_once = operator.invoke(*words, PROJECT_ID="my-lab-forecasts")
+
+    assert "--rights-of my-lab-forecasts --iam-delay 420 " in late.output
+    assert at_once.exit_code == 0
+    assert "--iam-delay" not in at_once.output
 
 
 def test_the_rights_of_another_project_are_refused(operator):

@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from modeling.failures import UserError
+from modeling.failures import MAY_NOT_COUNT_YET, UserError
+from pipeline.storage import AccessDenied
+from services import main
 from services.device import Device, choose_device
 from services.inference import Inference
 from services.messages import PredictRequest
 from services.objects import Objects
 from services.plugins import load_plugins
 from services.settings import Settings, read_settings
+from tests.emulated import create_bucket, order_faults
 from tests.experiments import REPOSITORY
 from tests.web_services import MODELS, PATHS, SENTIMENT, Service, started
 
@@ -242,6 +245,34 @@ def test_damaged_weights_are_named_as_the_service_starts(lane, cloud, tmp_path):
 
     assert service.process.wait(20) == 2
     assert "weights.json of sentiment is damaged" in service.lines()[-1]["message"]
+
+
+def test_a_service_waits_for_the_role_that_lets_it_read_its_models(cloud, tmp_path):
+    models = create_bucket(cloud)
+    listing = {"method": "GET", "path": f"/b/{models}/o", "status": 403, "message": "no right", "times": 2}
+    order_faults(cloud, listing)
+    try:
+        with started("inference", cloud.storage, tmp_path, MODELS_BUCKET=models) as service:
+            said = [line for line in service.lines() if line["message"].endswith("; asking again")]
+    finally:
+        requests.delete(f"{cloud.apis}/_emulator/faults", timeout=10).raise_for_status()
+
+    assert len(said) == 2
+    assert all(MAY_NOT_COUNT_YET in line["message"] for line in said)
+
+
+def test_a_denial_that_stays_ends_the_start_with_its_reason(monkeypatch):
+    monkeypatch.setattr(main, "PATIENCE_SECONDS", 0)
+    tries = []
+
+    def load():
+        tries.append("load")
+        raise AccessDenied("gs://models/: access denied")
+
+    with pytest.raises(AccessDenied, match="access denied"):
+        main.load_once_allowed(load)
+
+    assert tries == ["load"]
 
 
 def test_sigterm_lets_a_request_end_and_takes_no_other(lane, cloud, tmp_path):
