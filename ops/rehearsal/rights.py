@@ -103,6 +103,11 @@ class Rights:
             raise UserError(f"{self.source} does not fit the settings: there is no {', '.join(missing)}")
 
 
+def file_of(wish: str | bool) -> Path | None:
+    """Return the file that --rights names, if it names one."""
+    return Path(wish) if isinstance(wish, str) and wish else None
+
+
 def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: Path) -> Rights | None:
     """Return the rights to rehearse with; None, and a line that says why, if no plan can be made.
 
@@ -113,16 +118,14 @@ def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: P
     UserError
         The file is no plan; or --rights is given, and no plan can be made.
     """
-    if isinstance(wish, str) and wish:
-        return Rights.of_file(Path(wish))
+    if file := file_of(wish):
+        return Rights.of_file(file)
     try:
         plan = planned(shell, settings, folder)
     except UserError as error:
         if wish:
             raise UserError(f"--rights: terraform/ cannot be planned ({error}); {FIX}") from None
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
-        return None
-    if shell.dry_run:
         return None
     rights = Rights.of_plan(plan, "the plan of terraform/")
     shell.report(f"rights: {counted(len(rights.grants), 'binding')} of {rights.source}, and people's")
