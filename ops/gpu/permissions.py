@@ -25,12 +25,13 @@ RIGHTS = (
     # the lane's accounts, and services that run as these
     Right.of("iam.serviceAccountAdmin", PROJECT, "iam.serviceAccounts.create,delete,list"),
     Right.of("iam.serviceAccountUser", PROJECT, "iam.serviceAccounts.actAs"),
-    # the repository of images, or the lane's images in that of others; who deploys a service must read its image
+    # the repository of images, or the lane's images in that of others; who deploys one must read it, too
     Right.of(
         "artifactregistry.admin",
         PROJECT,
-        f"artifactregistry.repositories.{ALL},downloadArtifacts,list,{POLICY} artifactregistry.dockerimages.list "
-        "artifactregistry.packages.list artifactregistry.tags.delete,list artifactregistry.versions.delete",
+        f"artifactregistry.repositories.{ALL},downloadArtifacts,list,{POLICY} "
+        "artifactregistry.dockerimages.list artifactregistry.packages.list "
+        "artifactregistry.tags.delete,list artifactregistry.versions.delete",
     ),
     Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get"),
     # logs of builds; metrics of logs that an older lane left
