@@ -251,7 +251,7 @@ class _Api:
     def _request(self, method: str, resource: Resource, ending: str = "", **more: Any) -> Any:
         import requests  # here, because its import takes a fifth of invoke's start
 
-        url = f"{_address(self._endpoints, resource.api, quote(resource.path, safe='/@'))}{ending}"
+        url = f"{address(self._endpoints, resource.api, quote(resource.path, safe='/@'))}{ending}"
         wrong = f"{resource.title}: no answer from {urlsplit(url).hostname}"
         for left in reversed(range(TRIES)):
             try:
@@ -277,7 +277,7 @@ class _Api:
         raise UserError(f"{wrong}{TRY_AGAIN}", exit_code=75)
 
 
-def _address(endpoints: Mapping[str, str], api: str, path: str) -> str:
+def address(endpoints: Mapping[str, str], api: str, path: str) -> str:
     """Return the address of a path as gcloud does: an override without a path replaces only the host.
 
     gcloud's own endpoint of Cloud Storage ends with storage/v1/, which an override with a path replaces.

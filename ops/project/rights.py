@@ -26,7 +26,9 @@ def of_works(cloud: Callable[[], Cloud], settings: Settings, after: tuple[str, .
     return [
         Question(ASKED, lambda: asked(held()), after),
         *(
-            Question(f"may {name}", lambda name=name: _may(held(), name), (ASKED,), WORKS[name].is_needed)
+            Question(
+                f"right to {name}", lambda name=name: _may(held(), name), (ASKED,), WORKS[name].is_needed
+            )
             for name in works
         ),
     ]
@@ -36,9 +38,9 @@ def asked(held: Held) -> Answer:
     """Return how many permissions were asked for, and what could not be asked: which is no denial."""
     if not held.account:  # a dry run
         return Answer("")
-    number = sum(len(each) for each in held.granted.values())
-    limit = "a condition on the names of objects is not seen"
-    said = f"{held.account} has {counted(number, 'permission')} of those asked for; {limit}"
+    number = sum(map(len, held.granted.values()))
+    limit = "conditions on the names of objects are not seen"
+    said = f"{counted(number, 'permission')} on {counted(len(held.granted), 'resource')}; {limit}"
     doubts = [*dict.fromkeys(held.not_asked.values())]
     if refused := sorted(set().union(*held.unknown.values())):
         doubts.append(f"the service does not tell of {', '.join(refused)}")
@@ -58,14 +60,14 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
     fix = " && ".join(dict.fromkeys(held.command(right) for right in denied))
     said = "; ".join(f"{_named(missing)} on {right.on} ({right.role})" for right, missing in denied.items())
     if any(not right.only_for for right in denied):
-        raise UserError(f"no {said}", fix=fix)
+        raise UserError(f"may not: {said}", fix=fix)
     if denied:
         parts = ", ".join(dict.fromkeys(right.only_for for right in denied))
-        return Answer(f"{tasks}, but not for {parts}: no {said}", is_warning=True, fix=fix)
+        return Answer(f"may: {tasks}; not for {parts}: {said}", is_warning=True, fix=fix)
     dark = [*dict.fromkeys(held.not_asked[right.on] for right in counting if right.on in held.not_asked)]
     if dark:
-        return Answer(f"{tasks}, as far as known; not asked: {'; '.join(dark)}", is_warning=True)
-    return Answer(tasks)
+        return Answer(f"may: {tasks}, as far as is known; not asked: {'; '.join(dark)}", is_warning=True)
+    return Answer(f"may: {tasks}")
 
 
 def _may(held: Held, name: str) -> Answer:
@@ -77,7 +79,7 @@ def _may(held: Held, name: str) -> Answer:
         try:
             verdict(held, WORKS[before].rights, "")
         except UserError:
-            raise UserError(f"all that is needed only for this is there; see may {before}") from None
+            raise UserError(f"may all that it adds, but not {before}: see there") from None
     return answer
 
 
