@@ -16,12 +16,8 @@ RIGHTS = (
         f"workflows.workflows.{ALL},list workflows.operations.get workflows.executions.cancel,list",
     ),
     Right.of("eventarc.admin", PROJECT, f"eventarc.triggers.{ALL},list eventarc.operations.get"),
-    # buckets, who may read them, and what is in them
-    Right.of(
-        "storage.admin",
-        PROJECT,
-        f"storage.buckets.{ALL},list,{POLICY} storage.objects.create,delete,get,list",
-    ),
+    # All else on a bucket comes with it: an owner or editor of the project has that by the bucket's first policy.
+    Right.of("storage.admin", PROJECT, "storage.buckets.create,delete,list"),
     # the lane's accounts, and services that run as these
     Right.of("iam.serviceAccountAdmin", PROJECT, "iam.serviceAccounts.create,delete,list"),
     Right.of("iam.serviceAccountUser", PROJECT, "iam.serviceAccounts.actAs"),
