@@ -16,7 +16,7 @@ RIGHTS = (
         f"workflows.workflows.{ALL},list workflows.operations.get workflows.executions.cancel,list",
     ),
     Right.of("eventarc.admin", PROJECT, f"eventarc.triggers.{ALL},list eventarc.operations.get"),
-    # All else on a bucket comes with it: an owner or editor of the project has that by the bucket's first policy.
+    # All else on a bucket comes with it: owners and editors of the project have that by its first policy.
     Right.of("storage.admin", PROJECT, "storage.buckets.create,delete,list"),
     # the lane's accounts, and services that run as these
     Right.of("iam.serviceAccountAdmin", PROJECT, "iam.serviceAccounts.create,delete,list"),
