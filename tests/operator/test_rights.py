@@ -10,7 +10,10 @@ import requests
 from localcloud.environment import client_environment
 from localcloud.process import running
 from localcloud.rights.members import OWNER, member, token_of
+from ops.cloud import permissions
 from ops.cloud.cloud import Cloud
+from ops.cloud.held import ask
+from ops.cloud.permissions import Right
 from ops.environment import read_settings
 from ops.project import rights
 from ops.project.checkup import Finding, Level, ask_all
@@ -121,7 +124,9 @@ def test_the_commands_give_what_is_missing(cloud):
         "expression": f'resource.name.startsWith("projects/_/buckets/{BUCKET}/")',
     }
     give_on_bucket(cloud, role="roles/storage.objectViewer")
-    give_on_bucket(cloud, role="roles/storage.objectUser", members=["allUsers"], condition=condition)
+    give_on_bucket(
+        cloud, role="roles/storage.objectUser", members=["user:ben@my-lab.example"], condition=condition
+    )
     person, owner = Person(cloud), Person(cloud, OWNER)
 
     before = person.findings()
@@ -146,7 +151,6 @@ def test_roles_that_the_persons_own_bindings_do_not_show_count(cloud):
 
 
 def test_a_right_of_an_earlier_kind_of_work_is_missing_for_the_later_one(cloud):
-    give(cloud, "workflows.viewer", "compute.viewer", "cloudquotas.viewer", "iam.serviceAccountViewer")
     give(
         cloud,
         *("workflows.viewer", "compute.viewer", "cloudquotas.viewer"),
@@ -226,13 +230,9 @@ def test_a_permission_that_a_kind_of_resource_cannot_have_costs_the_others_nothi
     headers = {"Authorization": f"Bearer {token_of(OWNER)}"}
     assert requests.post(url, json=asked, headers=headers, timeout=10).status_code == 400
 
-    from ops.cloud import held
-    from ops.cloud.permissions import PROJECT as ON
-    from ops.cloud.permissions import Right
+    right = Right.of("browser", permissions.PROJECT, "resourcemanager.projects.get,list")
+    found = ask(Person(cloud, OWNER).cloud(), [right])
 
-    right = Right.of("browser", ON, "resourcemanager.projects.get,list")
-    found = held.ask(Person(cloud, OWNER).cloud(), [right])
-
-    assert found.granted[ON] == {"resourcemanager.projects.get"}
-    assert found.unknown[ON] == {"resourcemanager.projects.list"}
+    assert found.granted[right.on] == {"resourcemanager.projects.get"}
+    assert found.unknown[right.on] == {"resourcemanager.projects.list"}
     assert found.missing(right) == []

@@ -1,4 +1,4 @@
-"""People's permissions: what their tasks ask for is in the roles that docs/ gives, and no role is needless."""
+"""People's permissions: what tasks ask for is in the roles of docs/access.md, and no role is needless."""
 
 import re
 
