@@ -359,7 +359,7 @@ def test_a_person_who_may_not_deploy_is_told_the_missing_roles(tmp_path):
 
     line = found(ended)["permissions"]
     assert line.lstrip().startswith("missing")
-    assert "run.services.getIamPolicy, run.services.setIamPolicy on the project (run.admin)" in line
+    assert "may not: run.services.setIamPolicy on the project (run.admin); " in line
     for role in ("run.admin", "artifactregistry.admin", "resourcemanager.projectIamAdmin"):
         give = f"gcloud projects add-iam-policy-binding {PROJECT} --member MEMBER"
         assert f"{give} --role roles/{role} --condition None" in line
