@@ -137,6 +137,7 @@ def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
                 run,
                 instances,
                 rights,
+                doors,
             )
             for route in each.control_routes()
         ),

@@ -1,8 +1,8 @@
 """Identity and Access Management: access tokens, and the service accounts of a project.
 
 REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Accounts are
-kept in memory, and no request of a Google API is made as one of them: any access token is accepted; a request
-without one is refused. Only services of Cloud Run look at who calls, by its identity token.
+kept in memory. Any access token is accepted, and a request without one is refused; who it makes the caller is
+in rights/members.py. Services of Cloud Run look at who calls by its identity token.
 """
 
 import re
@@ -18,6 +18,8 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.policies import Policies, Policy
 from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
+from localcloud.rights import callers
+from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Handler, Route
 
 TOKEN_SECONDS = 3600  # that an access token is valid
@@ -25,6 +27,9 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
+_OF_PROJECT = re.compile(r"[^@]+@([^@.]+)\.iam\.gserviceaccount\.com")
+_TESTABLE = re.compile(r"iam\.serviceAccount.+")
+ACT_AS = "iam.serviceAccounts.actAs"
 _AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
 STORAGE_AGENT, EVENTARC_AGENT = "gs-project-accounts", "gcp-sa-eventarc"
 # Google's own accounts in a project that are made only when they are asked for, or first used.
@@ -50,6 +55,7 @@ class AccountService:
             Route("POST", _ACCOUNT + ":enable", self.enable),
             Route("POST", _ACCOUNT + ":getIamPolicy", self.get_policy),
             Route("POST", _ACCOUNT + ":setIamPolicy", self.set_policy),
+            Route("POST", _ACCOUNT + ":testIamPermissions", self.test_permissions),
             Route("GET", _ACCOUNT, self.get),
             Route("DELETE", _ACCOUNT, self.delete),
         ]
@@ -106,21 +112,25 @@ class AccountService:
         return json_response(page_of("accounts", zip(ours, ours, strict=True), request, 20, 100))
 
     def get(self, request: Request, project: str, account: str) -> Response:
+        self._ask("get", project, account)
         with self._lock:
             return json_response(self._found(account))
 
     def disable(self, request: Request, project: str, account: str) -> Response:
+        self._ask("disable", project, account)
         with self._lock:
             self._found(account)["disabled"] = True
         return json_response({})
 
     def enable(self, request: Request, project: str, account: str) -> Response:
+        self._ask("enable", project, account)
         with self._lock:
             self._found(account).pop("disabled", None)
         return json_response({})
 
     def delete(self, request: Request, project: str, account: str) -> Response:
         """Delete an account; in the policies that name it, it is named as a deleted one from now on."""
+        self._ask("delete", project, account)
         with self._lock:
             deleted = self._accounts.pop(self._found(account)["email"])
         self._policies.drop(deleted["email"])
@@ -130,19 +140,67 @@ class AccountService:
 
     def get_policy(self, request: Request, project: str, account: str) -> Response:
         """Return who may act as an account."""
+        self._ask("getIamPolicy", project, account)
         with self._lock:
             email = self._found(account)["email"]
         return json_response(self._policies.get(email))
 
     def set_policy(self, request: Request, project: str, account: str) -> Response:
         """Replace who may act as an account."""
+        self._ask("setIamPolicy", project, account)
         with self._lock:
             email = self._found(account)["email"]
         return json_response(self._policies.set(email, request.json().get("policy")))
 
+    def test_permissions(self, request: Request, project: str, account: str) -> Response:
+        """Answer what the caller may do with an account.
+
+        For one that does not exist, other services answer nothing; what IAM answers is not documented.
+        """
+        with self._lock:
+            name = self._found(account)["name"]
+        return permissions_answer(request, name, _TESTABLE)
+
     def policy(self, project: str, account: str) -> Policy:
         """Return who may act as an account, by its e-mail."""
         return self._policies.get(account)
+
+    def name_of(self, account: str, project: str) -> str:
+        """Return the name of an account, by its e-mail or its number, in a project that may be "-"."""
+        with self._lock:
+            for each in self._accounts.values():
+                if account in (each["email"], each["uniqueId"]):
+                    return each["name"]
+        found = _OF_PROJECT.fullmatch(account)
+        owner = found[1] if found and project == "-" else project
+        return f"projects/{owner}/serviceAccounts/{account}"
+
+    def ask_act_as(self, email: str, project: str) -> None:
+        """Refuse the request that this thread answers unless its caller may act as an account.
+
+        Raises
+        ------
+        ApiError
+            403
+
+        https://cloud.google.com/iam/docs/attach-service-accounts
+        """
+        callers.need(ACT_AS, self.name_of(email, project))
+
+    def act_as(self, email: str, project: str, permission: str = ACT_AS) -> None:
+        """Refuse the request unless its caller may act as an account that is there.
+
+        A service does not say which of the two is wrong. `permission` is how it spells the permission.
+
+        Raises
+        ------
+        ApiError
+            403
+        """
+        self.ask_act_as(email, project)
+        if email != DEFAULT_ACCOUNT and not self.has(email):
+            denied = f"Permission '{permission}' denied on service account {email}"
+            raise ApiError(403, f"{denied} (or it may not exist).")
 
     def need(self, account: str) -> None:
         """Raise unless the account exists; that of Compute Engine is there from the start."""
@@ -155,12 +213,26 @@ class AccountService:
         with self._lock:
             return not self._accounts.get(email, {"disabled": True}).get("disabled")
 
+    def _ask(self, verb: str, project: str, account: str) -> None:
+        """Refuse the request unless its caller has a permission on an account.
+
+        gcloud names no project; if nothing else tells it, the account cannot be there.
+        """
+        name = self.name_of(account, project)
+        if name.startswith("projects/-/"):
+            raise _unknown(account)
+        callers.need(f"iam.serviceAccounts.{verb}", name)
+
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""
         for each in self._accounts.values():
             if account in (each["email"], each["uniqueId"]):
                 return each
-        raise ApiError(404, f"Unknown service account: {account}")
+        raise _unknown(account)
+
+
+def _unknown(account: str) -> ApiError:
+    return ApiError(404, f"Unknown service account: {account}")
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:

@@ -12,6 +12,7 @@ from localcloud import times
 from localcloud.filters import SEVERITIES, Matcher, parse_filter
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_size, page_start
+from localcloud.rights.callers import may, need, need_nothing
 from localcloud.routing import Route
 from localcloud.times import now
 
@@ -19,6 +20,8 @@ from localcloud.times import now
 MAX_ENTRIES = 500_000
 MAX_BYTES = 256 * 2**20  # of payloads; labels and other fields are not counted
 DEFAULT_PAGE, MAX_PAGE = 50, 1000
+# Data Access logs: https://cloud.google.com/logging/docs/access-control#considerations
+_PRIVATE = "/cloudaudit.googleapis.com%2Fdata_access"
 _PAYLOADS = ("textPayload", "jsonPayload", "protoPayload")
 _KINDS = {
     "insertId": str,
@@ -78,7 +81,12 @@ class LogService:
         for name in common:
             _check_kind(body, name, _KINDS[name])
         _check_kind(body, "entries", list)
-        for entry in [_read_entry(entry, common) for entry in body.get("entries", [])]:
+        entries = [_read_entry(entry, common) for entry in body.get("entries", [])]
+        if not entries:
+            need_nothing()
+        for owner in sorted({_owner(entry["logName"]) for entry in entries}):
+            need("logging.logEntries.create", owner)
+        for entry in entries:
             self.write(entry)
         return json_response({})
 
@@ -89,11 +97,15 @@ class LogService:
         projects = asked.get("resourceNames")
         if not projects:
             raise ApiError(400, "resource_names is required.")
+        for name in projects:
+            need("logging.logEntries.list", str(name))
         matches = parse_filter(asked.get("filter", ""))
         newest_first = asked.get("orderBy", "timestamp asc").split()[-1:] == ["desc"]
         size, start = page_size(asked, DEFAULT_PAGE, MAX_PAGE), page_start(asked)
         owners = tuple(f"{str(name).partition('/locations/')[0]}/" for name in projects)
         found = self.select(lambda entry: entry["logName"].startswith(owners) and matches(entry))
+        hidden = _hidden({entry["logName"] for entry in found})
+        found = [entry for entry in found if entry["logName"] not in hidden]
         found.sort(key=lambda entry: entry["timestamp"], reverse=newest_first)
         page = {"entries": found[start : start + size]} if found[start:] else {}
         if len(found) > start + size:
@@ -105,6 +117,17 @@ class LogService:
         with self._lock:
             names = sorted({e["logName"] for e in self._entries if e["logName"].startswith(prefix)})
         return json_response({"logNames": names} if names else {})
+
+
+def _owner(log: str) -> str:
+    """Return what a log belongs to, such as projects/P."""
+    return log.partition("/logs/")[0]
+
+
+def _hidden(logs: set[str]) -> set[str]:
+    """Return those of the logs that the caller may not read; the service leaves their entries out."""
+    private = {log for log in logs if log.endswith(_PRIVATE)}
+    return {log for log in private if not may("logging.privateLogEntries.list", _owner(log))}
 
 
 def _size(entry: dict[str, Any]) -> int:

@@ -1,8 +1,8 @@
 """IAM policies of projects, accounts, buckets, repositories and services: kept and checked.
 
-rights/ enforces them. https://cloud.google.com/iam/docs/reference/rest/v1/Policy. Of a policy that is set,
-the members that it adds must exist. A member that is deleted stays in the policies under another name, as on
-the service.
+https://cloud.google.com/iam/docs/reference/rest/v1/Policy. Of a policy that is set, the members that it adds
+must exist. A member that is deleted stays in the policies under another name, as on the service. rights/
+enforces policies; where it does, a binding of which it cannot tell what it allows is refused.
 """
 
 import base64
@@ -14,6 +14,10 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from localcloud.messages import ApiError
+from localcloud.rights.callers import is_enforced
+from localcloud.rights.conditions import UnreadableCondition
+from localcloud.rights.grants import NoSuchCondition, check_binding
+from localcloud.rights.roles import UnknownRole
 from localcloud.shapes import check_shape, without_nulls
 
 Policy = dict[str, Any]
@@ -138,6 +142,15 @@ def _check_binding(
             raise ApiError(400, f"The condition of {role} needs a title and an expression.")
     for member in binding.get("members", []):
         _check_member(member, has_account, known)
+    if is_enforced():
+        _check_enforceable(role, binding.get("members", []), (condition or {}).get("expression", ""))
+
+
+def _check_enforceable(role: str, members: list[str], expression: str) -> None:
+    try:
+        check_binding(role, members, expression)
+    except (UnknownRole, UnreadableCondition, NoSuchCondition) as error:
+        raise ApiError(400, f"The binding of {role} is refused: {error}") from error
 
 
 def _check_member(member: str, has_account: HasAccount, known: set[str]) -> None:

@@ -4,19 +4,23 @@ Every project exists until POST /_emulator/projects {"only": ["my-lab-forecasts"
 has a billing account until {"billing": false}.
 """
 
+import re
 import threading
 from collections.abc import Callable
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import Policies, Policy
+from localcloud.rights.resources import PROJECT_NUMBER
+from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Route
 
-PROJECT_NUMBER = "123456789012"
 DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # there from the start
 BILLING_ACCOUNT = "billingAccounts/012345-6789AB-CDEF01"
 DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names no fields
 
+# A project cannot tell who may create or list projects: those are permissions of what holds it.
+_TESTABLE = re.compile(r"(?!resourcemanager\.(projects\.(create|list)$|folders\.|organizations\.)).+")
 _MASKS = {"bindings", "etag", "version", "auditConfigs"}
 
 
@@ -35,6 +39,7 @@ class Projects:
             Route("GET", "/v1/projects/{project}", self.get),
             Route("POST", "/v1/projects/{project}:getIamPolicy", self.get_policy),
             Route("POST", "/v1/projects/{project}:setIamPolicy", self.set_policy),
+            Route("POST", "/v1/projects/{project}:testIamPermissions", self.test_permissions),
         ]
 
     def billing_routes(self) -> list[Route]:
@@ -106,3 +111,7 @@ class Projects:
             raise ApiError(400, f"The update mask names {sorted(unknown)[0]}, which is no field of a policy.")
         policy = self._policies.set(project, asked.get("policy"), audits="auditConfigs" in mask)
         return json_response(policy)
+
+    def test_permissions(self, request: Request, project: str) -> Response:
+        """Answer what the caller may do in a project."""
+        return permissions_answer(request, f"projects/{project}", _TESTABLE)

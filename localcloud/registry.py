@@ -53,6 +53,12 @@ class Repository:
     update_time: str = ""
 
 
+def repository_of(image: str) -> str:
+    """Return the name of the repository that an image is in, by the image's full name; "" of another kind."""
+    place = _PLACE.fullmatch(image.partition("@")[0])
+    return f"projects/{place[2]}/locations/{place[1]}/repositories/{place[3]}" if place else ""
+
+
 class RegistryService:
     """The repositories of all projects, all for Docker images."""
 

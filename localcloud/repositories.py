@@ -15,6 +15,7 @@ from localcloud.labels import check_labels
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import Policies, Policy
 from localcloud.registry import Image, Key, RegistryService, Repository
+from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Route
 from localcloud.shapes import ANYTHING, check_shape, without_nulls
 from localcloud.times import now
@@ -25,6 +26,7 @@ _REPOSITORY = _REPOSITORIES + "/{repository}"
 _PACKAGE = _REPOSITORY + "/packages/{package}"
 _OPERATION_PREFIX = "artifactregistry-"  # other services have operations on the same port and path
 MAX_OPERATIONS = 1000
+_TESTABLE = re.compile(r"artifactregistry\..+")
 _ID = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SETTABLE = {
     "description": str,
@@ -57,6 +59,7 @@ class RepositoryRoutes:
             Route("POST", _REPOSITORIES, self.create),
             Route("GET", _REPOSITORY + ":getIamPolicy", self.get_policy),
             Route("POST", _REPOSITORY + ":setIamPolicy", self.set_policy),
+            Route("POST", _REPOSITORY + ":testIamPermissions", self.test_permissions),
             Route("PATCH", _REPOSITORY, self.change),
             Route("DELETE", _REPOSITORY, self.delete),
             Route("DELETE", _PACKAGE, self.delete_package),
@@ -150,6 +153,14 @@ class RepositoryRoutes:
     def set_policy(self, request: Request, **place: str) -> Response:
         key, _ = self._registry.repository(place)
         return json_response(self._policies.set(key, request.json().get("policy")))
+
+    def test_permissions(self, request: Request, **place: str) -> Response:
+        """Return which permissions the caller has: none on a repository that is not there, as documented."""
+        key = place["project"], place["location"], place["repository"]
+        name = "projects/{}/locations/{}/repositories/{}".format(*key)
+        answer = permissions_answer(request, name, _TESTABLE)
+        with self._registry.opened() as repositories:
+            return answer if key in repositories else json_response({})
 
     def policy(self, project: str, location: str, repository: str) -> Policy:
         return self._policies.get((project, location, repository))

@@ -16,6 +16,8 @@ from localcloud.iam import AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import Policies, Policy
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.rights.callers import need
+from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Route
 from localcloud.times import now
 
@@ -23,6 +25,7 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 _SECRET_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
 _VERSION_NAME = re.compile(r"projects/([^/]+)/secrets/([^/]+)/versions/([^/]+)")
+_TESTABLE = re.compile(r"secretmanager\.(secrets|versions)\..+")
 _SECRETS = "/v1/projects/{project}/secrets"
 _SECRET = _SECRETS + "/{secret}"
 _VERSION = _SECRET + "/versions/{version}"
@@ -79,6 +82,7 @@ class SecretService:
             Route("POST", _SECRET + ":addVersion", self.add_version),
             Route("GET", _SECRET + ":getIamPolicy", self.get_policy),
             Route("POST", _SECRET + ":setIamPolicy", self.set_policy),
+            Route("POST", _SECRET + ":testIamPermissions", self.test_permissions),
             Route("GET", _SECRET, self.get),
             Route("PATCH", _SECRET, self.update),
             Route("DELETE", _SECRET, self.delete),
@@ -152,6 +156,12 @@ class SecretService:
         self._secret(project, secret)
         return json_response(self._policies.set((project, secret), request.json().get("policy")))
 
+    def test_permissions(self, request: Request, project: str, secret: str) -> Response:
+        """Return which permissions the caller has: none on a secret that is not there, as documented."""
+        answer = permissions_answer(request, f"projects/{project}/secrets/{secret}", _TESTABLE)
+        with self._lock:
+            return answer if (project, secret) in self._secrets else json_response({})
+
     def policy(self, project: str, secret: str) -> Policy:
         return self._policies.get((project, secret))
 
@@ -187,6 +197,7 @@ class SecretService:
         states = {"enable": "ENABLED", "disable": "DISABLED", "destroy": "DESTROYED"}
         if action not in states:
             raise ApiError(404, f"A secret version has no method :{action}.")
+        need(f"secretmanager.versions.{action}", f"projects/{project}/secrets/{secret}/versions/{version}")
         found = self._secret(project, secret)
         chosen = self._version(found, version)
         if chosen.state == "DESTROYED":

@@ -19,7 +19,9 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
 from localcloud.projects import PROJECT_NUMBER
 from localcloud.registry import RegistryService
+from localcloud.rights.callers import need
 from localcloud.rights.doors import Doors
+from localcloud.rights.resources import account_name
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
@@ -81,11 +83,14 @@ class BuildService:
             run.has_ended.wait(max(until - time.monotonic(), 0))
 
     def create(self, request: Request, project: str, location: str = "global") -> Response:
+        need("cloudbuild.builds.create", f"projects/{project}/locations/{location}")
         build = parse_build(request.json())
         if self._runs:
             check_is_emulated(build)
         build_id = str(uuid.uuid4())
         template = substituted(build, build_id, project, location)
+        if account := template.get("serviceAccount"):
+            need("iam.serviceAccounts.actAs", account_name(account, project))
         build |= {
             "id": build_id,
             "name": f"projects/{PROJECT_NUMBER}/locations/{location}/builds/{build_id}",

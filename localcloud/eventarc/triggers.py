@@ -146,6 +146,7 @@ class Triggers:
         account = str(settings.get("serviceAccount", "")).rpartition("/")[2]
         if not account:
             raise _invalid("a service account is required for a trigger with a workflow as destination")
+        self._accounts.ask_act_as(account, key[0])
         self._need(account, bucket, workflow)
         location = self._buckets.get(bucket)["location"].lower()
         if location != key[1]:

@@ -139,7 +139,7 @@ class Deployments:
     def _checked(self, key: Key, asked: Settings) -> tuple[Settings, str]:
         if asked.get("name", name_of(key)) != name_of(key):
             raise invalid(f"name {asked['name']!r} differs from the address, {name_of(key)}")
-        check_settings(asked, DEPLOYMENT_FIELDS, self._accounts)
+        check_settings(asked, DEPLOYMENT_FIELDS, key[0], self._accounts)
         return {name: value for name, value in asked.items() if name != "name"}, version_of(asked)
 
     # The lock must be held for the methods below, up to the threads.

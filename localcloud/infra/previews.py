@@ -81,7 +81,7 @@ class Previews:
         key = project, location, wanted or given or f"preview-{uuid.uuid4().hex[:20]}"
         check_place("preview", location, key[2])
         settings = {name: value for name, value in self._completed(asked).items() if name != "name"}
-        check_settings(settings, PREVIEW_FIELDS, self._accounts)
+        check_settings(settings, PREVIEW_FIELDS, project, self._accounts)
         version = version_of(settings)
         with self._lock:
             if key in self._previews:

@@ -43,8 +43,8 @@ def check_place(kind: str, location: str, name: str) -> None:
         )
 
 
-def check_settings(asked: Settings, fields: set[str], accounts: AccountService) -> None:
-    """Refuse settings that are unknown, unfit, or name an account that does not exist."""
+def check_settings(asked: Settings, fields: set[str], project: str, accounts: AccountService) -> None:
+    """Refuse settings that are unknown, unfit, or name an account that the caller may not act as."""
     if unknown := sorted(asked.keys() - fields):
         raise invalid(f"{unknown[0]} is not a setting that can be made")
     _check_texts(asked)
@@ -54,10 +54,7 @@ def check_settings(asked: Settings, fields: set[str], accounts: AccountService) 
     source, artifacts = asked["terraformBlueprint"]["gcsSource"], asked.get("artifactsGcsBucket", "")
     if f"{artifacts}/".startswith(f"{source.rstrip('/')}/"):
         raise invalid("artifactsGcsBucket lies within gcs_source, which would become a part of the blueprint")
-    email = account_of(asked)
-    if not accounts.has(email):
-        denied = f"Permission 'iam.serviceAccounts.actAs' denied on service account {email}"
-        raise ApiError(403, f"{denied} (or it may not exist).")
+    accounts.act_as(account_of(asked), project)
 
 
 def account_of(asked: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ The permission of a method is asked before its handler runs (enforcement.py). Wh
 what is there already, such as acting as an account or replacing an object, the handler asks with need().
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -45,6 +45,45 @@ def may(permission: str, resource: str) -> bool:
     """Return whether the caller has a permission, where that changes an answer and refuses nothing."""
     caller = _current.get()
     return caller is None or caller.may(caller.member, permission, resource)
+
+
+def need_nothing() -> None:
+    """Say that this request needs no permission, where others of its method do."""
+    if caller := _current.get():
+        caller.asked += 1
+
+
+def member() -> str:
+    """Return who asks; "" outside of a request, and in a cloud that enforces nothing."""
+    caller = _current.get()
+    return caller.member if caller else ""
+
+
+@contextmanager
+def acting_as(member: str) -> Iterator[None]:
+    """Ask for another member than the caller, for a block; "" is the caller."""
+    caller = _current.get()
+    if caller is None or not member:
+        yield
+        return
+    before, caller.member = caller.member, member
+    try:
+        yield
+    finally:
+        caller.member = before
+
+
+def is_enforced() -> bool:
+    """Return whether this thread answers a request in a cloud that enforces rights."""
+    return _current.get() is not None
+
+
+def permitted(asked: Sequence[str], resource: str) -> list[str]:
+    """Return those of the permissions that the caller has on a resource: the answer of testIamPermissions.
+
+    Whoever asks needs no permission to ask, so nothing is refused or recorded.
+    """
+    return [each for each in asked if may(each, resource)]
 
 
 @contextmanager

@@ -1,14 +1,21 @@
 """Doors: addresses of the emulator for programs that send no token, such as the storage client of a stage.
 
-Whoever comes through a member's door is that member. The main door is the owner's.
+Whoever comes through a member's door is that member. The main door is the owner's. POST /_emulator/doors
+{"member": "serviceAccount:EMAIL"} answers the addresses of a member.
 """
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 
+from localcloud.control import PREFIX
+from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.members import OWNER
+from localcloud.routing import Route
 
 Addresses = Mapping[str, str]  # of "storage" and "apis"
+
+_MEMBER = re.compile(r"(user|serviceAccount):[^\s@:]+@[^\s@:]+")
 
 
 class Doors:
@@ -33,3 +40,13 @@ class Doors:
             if member not in self._doors:
                 self._doors[member] = self._open(member)
             return self._doors[member]
+
+    def control_routes(self) -> list[Route]:
+        return [Route("POST", PREFIX + "doors", self.show)]
+
+    def show(self, request: Request) -> Response:
+        member = request.json().get("member")
+        if not isinstance(member, str) or not _MEMBER.fullmatch(member):
+            message = f'"member" must be user:EMAIL or serviceAccount:EMAIL, not {member!r}.'
+            raise ApiError(400, message)
+        return json_response(dict(self.of(member)))

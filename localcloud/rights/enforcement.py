@@ -1,25 +1,30 @@
 """Enforcement: each request is asked for the permissions of its method, and each question is recorded.
 
 GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
-the grants that allowed it, or none. DELETE empties it.
+the grants that allowed it, or none. DELETE empties it. Each refusal is also a line on standard error.
 """
 
+import re
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from localcloud.control import PREFIX
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
+from localcloud.rights.denied import Denied
 from localcloud.rights.grants import Grant, allowing, grants_of
-from localcloud.rights.members import OWNER
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
-from localcloud.rights.resources import PolicyOf, holders
+from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
 from localcloud.routing import Handler, Route
 
-OWNER_ROLE = "roles/owner"
 _QUESTION = ("member", "permission", "resource")
+_BLANK = re.compile(r"{(\??)(\w+)}")  # in the template of a resource
+
+Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
 
 
 class UnknownNeed(Exception):
@@ -47,20 +52,29 @@ class Rights:
         """
         if not self._project:
             return
+        resource = self._named(resource)
         by = self._allowing(member, permission, resource)
+        question = member, permission, resource
         with self._lock:
-            self._record[member, permission, resource] = by
-        if not by:
-            raise _denied(member, permission, resource)
+            is_new = self._record.get(question) != []
+            self._record[question] = by
+        if by:
+            return
+        if is_new:
+            print(f"localcloud: denied to {member}: {permission} on {resource}", file=sys.stderr, flush=True)
+        raise Denied(*question)
 
     def may(self, member: str, permission: str, resource: str) -> bool:
-        return not self._project or bool(self._allowing(member, permission, resource))
+        return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
-    def guarded(self, routes: list[Route]) -> list[Route]:
-        """Return routes that ask for the permissions of their methods before they do anything."""
+    def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
+        """Return routes that ask for the permissions of their methods before they do anything.
+
+        `look` comes even before, and may refuse what the service refuses to everybody.
+        """
         if not self._project:
             return routes
-        return [replace(route, handler=self._guard(route)) for route in routes]
+        return [replace(route, handler=self._guard(route, look)) for route in routes]
 
     def control_routes(self) -> list[Route]:
         return [Route("GET", PREFIX + "rights", self.show), Route("DELETE", PREFIX + "rights", self.clear)]
@@ -81,17 +95,24 @@ class Rights:
         self.forget_all()
         return json_response({})
 
+    def _named(self, resource: str) -> str:
+        """Return a resource under the project's name, also if it is named by the project's number."""
+        number = f"projects/{PROJECT_NUMBER}"
+        is_numbered = resource == number or resource.startswith(number + "/")
+        return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
+
     def _allowing(self, member: str, permission: str, resource: str) -> list[Grant]:
-        grants = [Grant(f"projects/{self._project}", OWNER_ROLE, OWNER)]
+        grants = list(automatic_grants(resource, self._project))
         for holder in holders(resource, self._project):
             grants += grants_of(holder, self._policy_of(holder))
         return allowing(grants, member, permission, resource, datetime.now(UTC))
 
-    def _guard(self, route: Route) -> Handler:
+    def _guard(self, route: Route, look: Look) -> Handler:
         def guarded(request: Request, **arguments: str) -> Response:
             needed = needs().get(route.name)
             if not needed:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
+            look(request, arguments)
             with calling(Caller(request.member, self.ask, self.may)) as caller:
                 for each in needed:
                     if each.permission != NONE and each.resource != BY_HANDLER:
@@ -105,23 +126,10 @@ class Rights:
 
 
 def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str:
-    named = {**arguments, **{f"?{name}": value for name, value in request.query.items()}}
-    text = need.resource
-    for name, value in named.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    def value(blank: re.Match) -> str:
+        values = request.query if blank[1] else arguments
+        if not values.get(blank[2]):
+            raise ApiError(400, f"Required parameter: {blank[2]}", reason="required")
+        return values[blank[2]]
 
-
-def _denied(member: str, permission: str, resource: str) -> ApiError:
-    """Return a refusal in the words of Google's APIs, which name the permission and the resource.
-
-    https://cloud.google.com/iam/docs/permission-error-messages
-    """
-    message = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
-    info = {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": "IAM_PERMISSION_DENIED",
-        "domain": "iam.googleapis.com",
-        "metadata": {"permission": permission, "resource": resource},
-    }
-    return ApiError(403, f"{member.partition(':')[2]}: {message}", details=[info])
+    return _BLANK.sub(value, need.resource)

@@ -1,6 +1,7 @@
 """Grants: a role of a member on a resource, perhaps under a condition, and whether it allows something.
 
-Nothing here knows a running cloud, so the grants of a plan can be asked as well as those in force.
+Nothing here knows a running cloud, so the grants of a plan can be asked as well as those in force. Those that
+nobody writes down are in automatic.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,10 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from localcloud.rights.conditions import holds
-from localcloud.rights.roles import permissions_of
+from localcloud.rights.conditions import holds, parsed
+from localcloud.rights.roles import BASIC_ROLES, EDITOR_ROLE, OWNER_ROLE, VIEWER_ROLE, permissions_of
 
 _EVERYBODY = {"allUsers", "allAuthenticatedUsers"}
+# How the policy of a bucket names all who have a basic role in a project, such as projectOwner:my-project.
+# https://cloud.google.com/storage/docs/access-control/iam#convenience-values
+_TEAMS = {OWNER_ROLE: "projectOwner", EDITOR_ROLE: "projectEditor", VIEWER_ROLE: "projectViewer"}
+
+
+class NoSuchCondition(Exception):
+    """A condition where IAM allows none."""
 
 
 @dataclass(frozen=True)
@@ -43,5 +51,41 @@ def grants_of(holder: str, policy: Mapping[str, Any]) -> Iterator[Grant]:
 def allowing(
     grants: Iterable[Grant], member: str, permission: str, resource: str, now: datetime
 ) -> list[Grant]:
-    """Return those of the grants that allow something."""
-    return [each for each in grants if each.allows(member, permission, resource, now)]
+    """Return those of the grants that allow something.
+
+    A bucket's policy may name all owners of a project: these are known from the grants of the project.
+    """
+    all_grants = list(grants)
+    names = [member, *_teams(all_grants, member)]
+    return [
+        each for each in all_grants if any(each.allows(name, permission, resource, now) for name in names)
+    ]
+
+
+def check_binding(role: str, members: Iterable[str], condition: str = "") -> None:
+    """Refuse what cannot be enforced as it is written; `condition` is an expression, "" if there is none.
+
+    Raises
+    ------
+    UnknownRole
+    UnreadableCondition
+    NoSuchCondition
+        https://cloud.google.com/iam/docs/conditions-overview
+    """
+    permissions_of(role)
+    if not condition:
+        return
+    parsed(condition)
+    if role in BASIC_ROLES:
+        raise NoSuchCondition(f"a basic role such as {role} may have no condition")
+    if everybody := _EVERYBODY.intersection(members):
+        raise NoSuchCondition(f"a role of {min(everybody)} may have no condition")
+
+
+def _teams(grants: list[Grant], member: str) -> list[str]:
+    """Return the teams of projects that a member is in, by the grants of the projects."""
+    return [
+        f"{team}:{each.holder.removeprefix('projects/')}"
+        for each in grants
+        if (team := _TEAMS.get(each.role)) and each.member.lower() == member.lower()
+    ]

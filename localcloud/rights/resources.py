@@ -12,6 +12,7 @@ from typing import Any
 Policy = Mapping[str, Any]
 PolicyOf = Callable[[str], Policy]  # of a resource that has one; without bindings if it is not there
 
+PROJECT_NUMBER = "123456789012"  # of every project
 BUCKET = "projects/_/buckets/"
 # What has a policy of its own, by kind. The first that fits is the resource itself; a project is last.
 _KINDS = {
@@ -26,6 +27,19 @@ _KINDS = {
     ),
     "project": re.compile(r"projects/(?P<project>[^/]+)"),
 }
+
+
+_OWN_ACCOUNT = re.compile(r"[^@]+@(?P<project>[^@.]+)\.iam\.gserviceaccount\.com")
+
+
+def account_name(given: str, project: str) -> str:
+    """Return the name of an account, by its e-mail or a name that may have - as its project.
+
+    An account whose e-mail names no project is one of `project`.
+    """
+    email = given.rpartition("/")[2]
+    own = _OWN_ACCOUNT.fullmatch(email)
+    return f"projects/{own['project'] if own else project}/serviceAccounts/{email}"
 
 
 def bucket_name(bucket: str) -> str:

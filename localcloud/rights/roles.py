@@ -1,10 +1,18 @@
-"""The permissions of the roles in use: roles.csv, a row for each permission of a role, with its source."""
+"""The permissions of the roles in use: roles.csv, a row for each permission of a role, with its source.
+
+The lists are those of August 2026. Google adds permissions to its roles and takes some away, so the table is
+true for that month: https://cloud.google.com/iam/docs/understanding-roles. Each list is complete except those
+of the basic roles (BASIC_ROLES), which allow over ten thousand things: of these the table has the permissions
+of the services that are emulated. A row of a role goes to the role on the page of its service, one of a basic
+role to the page of the permission's service, which says what role has it.
+"""
 
 import csv
 from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("roles.csv")
+OWNER_ROLE, EDITOR_ROLE, VIEWER_ROLE = BASIC_ROLES = ("roles/owner", "roles/editor", "roles/viewer")
 
 
 class UnknownRole(Exception):
@@ -28,5 +36,14 @@ def permissions_of(role: str) -> frozenset[str]:
     UnknownRole
     """
     if role not in _roles():
-        raise UnknownRole(f"{role} is not in {TABLE.name}: add its permissions from Google's list of roles")
+        raise UnknownRole(
+            f"localcloud does not know what {role} allows: add its permissions, from Google's list of roles, "
+            f"to localcloud/rights/{TABLE.name}"
+        )
     return _roles()[role]
+
+
+@cache
+def known() -> frozenset[str]:
+    """Return the permissions of all roles in use."""
+    return frozenset().union(*_roles().values())

@@ -16,7 +16,8 @@ from localcloud.iam import AccountService
 from localcloud.messages import ApiError
 from localcloud.policies import shown, with_deleted
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.registry import RegistryService
+from localcloud.registry import RegistryService, repository_of
+from localcloud.rights import callers
 from localcloud.run import policies
 from localcloud.run.definition import Access, Definition
 from localcloud.run.instance import StartFailed
@@ -40,10 +41,11 @@ from localcloud.run.rules import (
 )
 from localcloud.run.shapes import SERVICE
 from localcloud.run.sizes import problems_of_quota
-from localcloud.run.templates import DEFAULT_ACCOUNT, filled, max_instances
+from localcloud.run.templates import filled, max_instances
 from localcloud.run.violations import Violation, refuse
 from localcloud.shapes import check_shape, without_nulls
 
+_ACT_AS = "iam.serviceaccounts.actAs"  # as Cloud Run spells it
 _LATEST = [{"percent": 100, "latestRevision": True}]
 _SET_HERE = (URLS, INGRESS_STATUS)  # annotations that come back with a service that was read
 
@@ -224,10 +226,9 @@ class Deployments:
         others = [max_instances(each.template) for each in service.revisions]
         if template != service.template:
             refuse(problems_of_quota(template, self._quotas, max(others, default=0)))
-        account = template["spec"]["serviceAccountName"]
-        if account != DEFAULT_ACCOUNT and not self._accounts.has(account):
-            denied = f"Permission 'iam.serviceaccounts.actAs' denied on service account {account}"
-            raise ApiError(403, f"{denied} (or it may not exist).")
+        self._accounts.act_as(template["spec"]["serviceAccountName"], service.key[0], _ACT_AS)
+        if template != service.template:
+            _ask_for_image(template["spec"]["containers"][0]["image"])
         refuse(_problems_of_traffic(service, asked))
 
     def _deploy(self, service: Service) -> None:
@@ -285,6 +286,16 @@ def _read(body: Mapping[str, Any], project: str) -> dict[str, Any]:
     spec = {**asked.get("spec", {})}
     spec["template"] = filled(spec.get("template", {}))
     return {"metadata": {**kept, "labels": labels, "annotations": annotations}, "spec": spec}
+
+
+def _ask_for_image(image: str) -> None:
+    """Refuse a new revision unless the caller may read its image, if that is in Artifact Registry.
+
+    Cloud Run's own account, which fetches the image, has that right in its own project by itself.
+    https://cloud.google.com/artifact-registry/docs/integrate-cloud-run
+    """
+    if repository := repository_of(image):
+        callers.need("artifactregistry.repositories.downloadArtifacts", repository)
 
 
 def not_there(kind: str, key: Key) -> ApiError:

@@ -1,8 +1,13 @@
 """The routes of buckets, /b and /b/{bucket}, with policy and layout, and the service's own account."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from localcloud.iam import STORAGE_AGENT, AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import EMPTY, replaced, shown
+from localcloud.rights.callers import may, need
+from localcloud.rights.resources import bucket_name
 from localcloud.routing import Route
 from localcloud.storage.bucket_settings import has_uniform_access, settable_bucket_properties
 from localcloud.storage.buckets import Buckets
@@ -43,6 +48,11 @@ class BucketRoutes:
             raise ApiError(400, "Required parameter: project", reason="required")
         settings = request.json()
         name = str(settings.get("name", ""))
+        project = f"projects/{request.query['project']}"
+        if request.query.get("enableObjectRetention", "").lower() == "true":
+            need("storage.buckets.enableObjectRetention", project)
+        if settings.get("ipFilter"):
+            need("storage.buckets.setIpFilter", project)
         return self._answer(request, self._buckets.create(name, new_bucket(name, settings)))
 
     def list(self, request: Request) -> Response:
@@ -66,10 +76,12 @@ class BucketRoutes:
 
     def patch(self, request: Request, bucket: str) -> Response:
         patch = settable_bucket_properties(request.json())
+        _need_for_fields(patch, bucket)
         return self._change(request, bucket, lambda old: changed_bucket(old, merge(old, patch)))
 
     def update(self, request: Request, bucket: str) -> Response:
         settings = request.json()
+        _need_for_fields(settings, bucket)
         return self._change(request, bucket, lambda old: changed_bucket(old, settings))
 
     def delete(self, request: Request, bucket: str) -> Response:
@@ -116,7 +128,8 @@ class BucketRoutes:
     def test_permissions(self, request: Request, bucket: str) -> Response:
         self._buckets.need(bucket)
         asked = request.query_list("permissions")
-        return json_response({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+        allowed = [each for each in asked if may(each, bucket_name(bucket))]
+        return json_response({"kind": "storage#testIamPermissionsResponse", "permissions": allowed})
 
     def service_agent(self, request: Request, project: str) -> Response:
         """Return the account as which Cloud Storage publishes the events of a project's buckets."""
@@ -124,9 +137,30 @@ class BucketRoutes:
         return json_response({"kind": "storage#serviceAccount", "email_address": email})
 
     def _change(self, request: Request, bucket: str, change) -> Response:
+        def permitted(old: dict) -> dict:
+            changed = change(old)
+            if _prevention(changed) != _prevention(old):
+                need("storage.buckets.setIamPolicy", bucket_name(bucket))
+            return changed
+
         conditions = Preconditions.from_query(request.query)
-        return self._answer(request, self._buckets.change(bucket, change, conditions))
+        return self._answer(request, self._buckets.change(bucket, permitted, conditions))
 
     def _answer(self, request: Request, bucket: dict) -> Response:
         resource = bucket_resource(bucket, request.base_url)
         return json_response(select_fields(resource, request.query.get("fields", "")))
+
+
+def _need_for_fields(settings: Mapping[str, Any], bucket: str) -> None:
+    """Refuse settings that need more than storage.buckets.update, which each request has to have.
+
+    https://cloud.google.com/storage/docs/access-control/iam-json, notes 5 and 14
+    """
+    if "acl" in settings or "defaultObjectAcl" in settings:
+        need("storage.buckets.setIamPolicy", bucket_name(bucket))
+    if "ipFilter" in settings:
+        need("storage.buckets.setIpFilter", bucket_name(bucket))
+
+
+def _prevention(bucket: Mapping[str, Any]) -> str:
+    return bucket["iamConfiguration"]["publicAccessPrevention"]

@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS uploads (
     name TEXT NOT NULL,
     metadata TEXT NOT NULL,
     conditions TEXT NOT NULL,
-    finished TEXT
+    finished TEXT,
+    member TEXT NOT NULL DEFAULT ''
 );
 """
 
@@ -54,6 +55,9 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        columns = {row["name"] for row in self.execute("PRAGMA table_info(uploads)")}
+        if "member" not in columns:  # in a folder of an older emulator
+            self.execute("ALTER TABLE uploads ADD COLUMN member TEXT NOT NULL DEFAULT ''")
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         with self.lock:

@@ -1,6 +1,8 @@
 """The routes of objects under /b/{bucket}/o, except uploads, which are in upload_routes.py."""
 
 from localcloud.messages import ApiError, Request, Response, json_response
+from localcloud.rights.callers import need
+from localcloud.rights.resources import object_name
 from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.download import download
@@ -73,6 +75,7 @@ class ObjectRoutes:
         with self._objects.draft() as draft:
             components = 0
             for source in sources:
+                need("storage.objects.get", object_name(source.bucket, source.name))
                 record, file = self._objects.open(source)
                 with file:
                     draft.write_all(file)

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from localcloud.messages import ApiError
+from localcloud.rights.callers import need
+from localcloud.rights.resources import bucket_name, object_name
 from localcloud.storage.bucket_settings import is_versioned, retention_seconds
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, Draft, link_or_copy
@@ -81,6 +83,21 @@ class Objects:
     def draft(self) -> Draft:
         return Draft(self._incoming)
 
+    def need_to_write(self, target: Target) -> None:
+        """Refuse a caller who may not create the target, or not replace the object that has its name.
+
+        Raises
+        ------
+        ApiError
+            403. Versioning changes nothing: what is replaced must be one's own to delete. That this is asked
+            before the preconditions is not documented; so a caller who may only create gets a 403 for
+            ifGenerationMatch=0, where the service might answer 412.
+        """
+        name = object_name(target.bucket, target.name)
+        need("storage.objects.create", name)
+        if self._find(replace(target, generation=None)):
+            need("storage.objects.delete", name)
+
     def put(
         self,
         target: Target,
@@ -92,6 +109,7 @@ class Objects:
         check_object_name(target.name)
         with self._database.lock:
             keeps_old = is_versioned(self._buckets.get(target.bucket))
+            self.need_to_write(target)
             replaced = self._find(replace(target, generation=None))
             target.conditions.check(replaced)
             if replaced:
@@ -204,6 +222,8 @@ class Objects:
         record = self._find(target)
         if record is None:
             self._buckets.need(target.bucket)
+            # Who may not list a bucket learns nothing of what is not in it: a 403 instead of the 404.
+            need("storage.objects.list", bucket_name(target.bucket))
             raise ApiError(404, f"No such object: {target.bucket}/{target.name}")
         return record
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from localcloud.messages import ApiError, Request, Response, json_object, json_response
+from localcloud.rights.callers import acting_as, need_nothing
 from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import expected_digests
@@ -79,14 +80,17 @@ class UploadRoutes:
         if content_type := request.headers.get("X-Upload-Content-Type"):
             metadata.setdefault("contentType", content_type)
         new_properties(metadata)  # refuses invalid metadata before any byte is sent
-        upload_id = self._uploads.start(target_of(request, bucket, name), metadata)
+        target = target_of(request, bucket, name)
+        self._objects.need_to_write(target)
+        upload_id = self._uploads.start(target, metadata)
         location = (
             f"{request.base_url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={upload_id}"
         )
         return Response(200, {"Location": location, "X-GUploader-UploadID": upload_id})
 
     def resume(self, request: Request, bucket: str) -> Response:
-        """Receive a chunk, or answer how much has arrived."""
+        """Receive a chunk, or answer how much has arrived; whoever knows the upload's id may."""
+        need_nothing()
         with self._uploads.use(request.query.get("upload_id", "")) as upload:
             if upload.finished:
                 return _made(request, upload.finished)
@@ -107,7 +111,10 @@ class UploadRoutes:
                 raise ApiError(400, f"{content.size} bytes arrived of {total} announced.")
             content.check(expected_digests(request.headers, upload.metadata))
             properties = new_properties(upload.metadata)
-            record = self._objects.put(upload.target, content, properties)
+            # Google documents that a chunk needs no permission, and not what happens if the one who began
+            # has lost theirs, or if there is an object of that name now. So the one who began is asked again.
+            with acting_as(upload.member):
+                record = self._objects.put(upload.target, content, properties)
         except ApiError:
             self._uploads.cancel(upload)
             raise

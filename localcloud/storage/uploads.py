@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.messages import READ_BYTES, ApiError, Body
+from localcloud.rights.callers import member
 from localcloud.storage.content import Content, Draft, sealed_file
 from localcloud.storage.database import Database
 from localcloud.storage.objects import ObjectRecord, Target
@@ -26,6 +27,7 @@ class Upload:
     target: Target  # its conditions are checked when the object is created
     metadata: dict[str, Any]  # as the client sent it
     finished: ObjectRecord | None  # the object it created, for a client that missed the answer
+    member: str  # who began it; "" in a cloud that enforces nothing
 
 
 class Uploads:
@@ -41,13 +43,14 @@ class Uploads:
     def start(self, target: Target, metadata: dict[str, Any]) -> str:
         upload_id = secrets.token_urlsafe(24)
         self._database.execute(
-            "INSERT INTO uploads (id, bucket, name, metadata, conditions) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO uploads (id, bucket, name, metadata, conditions, member) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 upload_id,
                 target.bucket,
                 target.name,
                 json.dumps(metadata),
                 json.dumps(asdict(target.conditions)),
+                member(),
             ),
         )
         return upload_id
@@ -125,7 +128,7 @@ class Uploads:
         conditions = Preconditions(**json.loads(row["conditions"]))
         target = Target(row["bucket"], row["name"], conditions=conditions)
         finished = ObjectRecord(**json.loads(row["finished"])) if row["finished"] else None
-        return Upload(upload_id, target, json.loads(row["metadata"]), finished)
+        return Upload(upload_id, target, json.loads(row["metadata"]), finished, row["member"])
 
     def _path(self, upload: Upload) -> Path:
         return self._folder / upload.id

@@ -4,12 +4,14 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from localcloud.messages import ApiError, Request, Response
+from localcloud.rights.denied import Denied
 from localcloud.routing import Route
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.content import Content, expected_digests
 from localcloud.storage.download import download
 from localcloud.storage.objects import Objects, Target
 from localcloud.storage.preconditions import Preconditions, whole_number
+from localcloud.storage.refusals import xml_elements
 from localcloud.storage.resources import new_properties
 from localcloud.storage.rules import check_object_name
 from localcloud.storage.uploads import Uploads
@@ -99,8 +101,11 @@ class XmlRoutes:
 
 
 def xml_error(error: ApiError) -> Response:
-    code = _ERROR_CODES.get(error.code, error.reason)
-    response = _xml("Error", {"Code": code, "Message": error.message})
+    if isinstance(error, Denied):
+        elements = xml_elements(error)
+    else:
+        elements = {"Code": _ERROR_CODES.get(error.code, error.reason), "Message": error.message}
+    response = _xml("Error", elements)
     response.status = error.code
     response.headers |= error.headers
     return response

@@ -7,6 +7,8 @@ from typing import Any
 
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.rights.callers import need
+from localcloud.rights.resources import account_name
 from localcloud.times import now
 from localcloud.workflows.blocks import Program
 from localcloud.workflows.parser import parse_workflow
@@ -82,6 +84,7 @@ class Deployments:
 
     def create(self, key: Key, settings: dict[str, Any]) -> Workflow:
         check_settings(settings)
+        _need_account(settings, key[0])
         workflow = Workflow(*key, common={}, revisions=[])
         workflow.common = {name: settings[name] for name in _COMMON if name in settings}
         workflow.add_revision({name: settings[name] for name in settings if name not in _COMMON})
@@ -96,8 +99,11 @@ class Deployments:
         check_settings({name: value for name, value in changes.items() if value is not None})
         with self._lock:
             workflow = self.get(key)
+            settings = _changed(workflow.newest.settings, changes, common=False)
+            # The documentation does not say whether new labels alone need it; who deploys has it anyway.
+            _need_account(settings, workflow.project)
             if changes.keys() - set(_COMMON):
-                workflow.add_revision(_changed(workflow.newest.settings, changes, common=False))
+                workflow.add_revision(settings)
             workflow.common = _changed(workflow.common, changes, common=True)
             workflow.update_time = now()
         return workflow
@@ -137,6 +143,15 @@ class Deployments:
 def _changed(old: dict[str, Any], changes: dict[str, Any], *, common: bool) -> dict[str, Any]:
     mine = {name: value for name, value in changes.items() if (name in _COMMON) == common}
     return {name: value for name, value in {**old, **mine}.items() if value is not None}
+
+
+def _need_account(settings: dict[str, Any], project: str) -> None:
+    """Refuse a caller who may not act as a workflow's account.
+
+    https://cloud.google.com/workflows/docs/authentication
+    """
+    account = service_account(settings.get("serviceAccount", ""), project)
+    need("iam.serviceAccounts.actAs", account_name(account, project))
 
 
 def _revision(number: int, settings: dict[str, Any], project: str) -> Revision:

@@ -16,6 +16,7 @@ from localcloud.process import running
 from tests.emulated import request
 from tests.experiments import sampled
 from tests.localcloud.jobs import PROJECT, Jobs, numbers
+from tests.localcloud.storage_lab import storage_lab
 from tests.localcloud.workflow_api import LOCATION
 from tests.needs import need_program
 from tests.stage_scripts import Stages
@@ -38,6 +39,18 @@ def emulator(tmp_path_factory):
     """One emulator with default settings for all modules: each start takes half a second."""
     with running(tmp_path_factory.mktemp("state")) as cloud:
         yield cloud
+
+
+@pytest.fixture(scope="session")
+def enforcing(tmp_path_factory):
+    """One emulator that enforces the policies of the project, for all modules."""
+    with running(tmp_path_factory.mktemp("state"), "--rights-of", PROJECT) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def lab(enforcing):
+    return storage_lab(enforcing)
 
 
 @pytest.fixture(scope="module")

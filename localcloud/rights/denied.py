@@ -1,0 +1,36 @@
+"""Refusals: what a member may not do, in the words of Google's APIs.
+
+https://cloud.google.com/iam/docs/permission-error-messages. The words name the permission and the
+resource, not the member; storage, which has words of its own, names it (storage/refusals.py).
+"""
+
+from localcloud.messages import ApiError
+
+# By the first part of a permission, where the service is called something else.
+_SERVICES = {"resourcemanager": "cloudresourcemanager", "billing": "cloudbilling"}
+
+
+class Denied(ApiError):
+    """A member has no grant that allows a permission on a resource: a 403."""
+
+    def __init__(self, member: str, permission: str, resource: str):
+        self.member, self.permission, self.resource = member, permission, resource
+        name = f"//{_service(permission)}.googleapis.com/{resource}"
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "IAM_PERMISSION_DENIED",
+            "domain": "iam.googleapis.com",
+            "metadata": {"permission": permission, "resource": resource},
+        }
+        words = f"Permission '{permission}' denied on resource '{name}' (or it may not exist)."
+        super().__init__(403, words, details=[info])
+
+    @property
+    def email(self) -> str:
+        """Return the member's address, without its kind."""
+        return self.member.partition(":")[2]
+
+
+def _service(permission: str) -> str:
+    first = permission.partition(".")[0]
+    return _SERVICES.get(first, first)
