@@ -166,7 +166,7 @@ def ask(cloud: Cloud, rights: Iterable[Right]) -> Held:
     config = gcloud_config(cloud.shell)
     quiet = replace(cloud.shell, environment={**cloud.shell.environment, **_UNLOGGED})
     token = gcloud.read(quiet, ["auth", "print-access-token"], echo=False).strip()
-    if cloud.shell.dry_run:
+    if not token:  # a dry run
         return Held()
     api = _Api(
         config.get("api_endpoint_overrides", {}), token, config.get("core", {}).get("custom_ca_certs_file")
