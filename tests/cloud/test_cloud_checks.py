@@ -207,7 +207,8 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
 
 def test_a_denial_of_compute_is_no_missing_subnet(tmp_path):
     """Compute tells no code: gcloud prints the message of the service alone."""
-    said = "Could not fetch resource:\n - Required 'compute.subnetworks.get' permission for 'projects/p/regions/r'\n"
+    why = "Required 'compute.subnetworks.get' permission for 'projects/p/regions/r'"
+    said = f"Could not fetch resource:\n - {why}\n"
     refusal = {"compute networks": {"refusal": f"ERROR: (gcloud.compute.networks.subnets.describe) {said}"}}
     shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, refusal)})
 
