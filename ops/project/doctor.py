@@ -19,7 +19,7 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 from ops.failures import UserError
-from ops.project import checkup
+from ops.project import checkup, rights
 from ops.project.checkup import Answer, Question
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
@@ -78,6 +78,7 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
         Question("workflow", lambda: _workflow(cloud()), here),
         Question("machine types", lambda: _machine_types(cloud()), here),
         Question("quotas", lambda: check_quotas(cloud()), here, is_needed=False),
+        *rights.of_works(cloud, settings, here),
     ]
 
 
