@@ -25,7 +25,7 @@ _SEGMENT = rf"({_END}+)"
 _HEAD = r"(?<![\w-])"
 _TOP = "com|org|net|edu|gov|mil|int|io|dev|app|ai|info|cloud|example|test|local|localdomain|lan|home|corp"
 _COUNTRY = "uk|de|fr|ch|at|nl|be|it|es|pt|se|no|dk|fi|pl|ie|eu|us|ca|au|nz|jp|kr|br|mx|za"
-_NO_ROUTE = r"(?!v\d|b/|apis/|scripts/|compute/|storage/|upload/)"  # as paths of an API begin
+_NO_ROUTE = r"(?!/|v\d|b/|apis/|scripts/|compute/|storage/|upload/)"  # as paths of an API begin
 _COLLECTIONS = {  # of the names of Google's resources; what follows is a name
     "account": "serviceAccounts|accounts",
     "billing": "billingAccounts",

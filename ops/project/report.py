@@ -100,8 +100,13 @@ def _checked(file: str) -> Path:
         raise UserError(f"{shown:.200}: cannot be written ({error.strerror})") from None
     except ValueError:
         raise UserError("--report: a name cannot contain a null character") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{shown}: nothing can be written in {nearest(folder)}; name another folder")
+    try:
+        # permissions are not enough: /proc denies nothing, but no file can be created in it
+        with tempfile.NamedTemporaryFile(prefix=".report-", dir=folder):
+            pass
+    except OSError as error:
+        wrong = f"{shown}: nothing can be written in {nearest(folder)} ({error.strerror})"
+        raise UserError(f"{wrong}; name another folder") from None
     return path
 
 

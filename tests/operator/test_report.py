@@ -1,10 +1,8 @@
-"""`invoke doctor --report` with the real gcloud against an emulated cloud: all that it found, and no names."""
+"""`invoke doctor --report`, with the real gcloud against an emulated cloud: what it found, and no names."""
 
 import html
 import json
-import os
 import re
-import stat
 from urllib.parse import quote, unquote
 
 import pytest
@@ -54,7 +52,7 @@ STYLES = {
     "as an entity": html.escape,
 }
 # Only what is known is found inside of longer names: a form ends where the name does.
-KNOWN = ("project", "bucket", "host", "user", "experiment", "secret")
+KNOWN = ("project", "bucket", "host", "user", "repository", "experiment", "secret")
 INSIDE = {
     "with a prefix and a suffix": "x{}y",
     "as a part of a name": "backup-of-{}-2026",
@@ -247,6 +245,7 @@ def test_without_a_login_the_machine_is_reported_and_the_project_is_not_asked(cl
         ("there.json/report.json", "no such folder there.json; create it"),
         ("local", "it is there already; name another file"),
         ("", "--report needs the name of a file"),
+        ("/proc/report.json", "nothing can be written in /proc"),
         ("x" * 300, "the name is too long; name another file"),
     ],
 )
@@ -262,19 +261,6 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_asked(cloud
     assert len(ended.lines) == 1
     assert request("GET", f"{cloud.apis}/_emulator/requests").json()["total"] == before
     assert there.read_text() == "mine"
-
-
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
-    operator = Operator(tmp_path, sampled())
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    closed.chmod(stat.S_IRUSR | stat.S_IXUSR)
-
-    ended = operator.invoke("doctor", "--report", "closed/report.json")
-
-    assert ended.exit_code == 2
-    assert ended.last_line.endswith("nothing can be written in closed; name another folder")
 
 
 def test_a_dry_run_prints_the_commands_of_the_report_and_writes_nothing(cloud, operator):
