@@ -71,7 +71,7 @@ _FORMS: list[tuple[str, str]] = [
     ("experiment", r"(?:--exp-id[ =]|exp_id['\"]?[ :=]+['\"]?|experiments/)([\w.-]+(?:/[\w.-]+)*)"),
     (
         "path",
-        r"(?<![\w/:.})-])(~?/(?!v\d|b/|apis/|scripts/|compute/|storage/|upload/)[^\s'\"<>|,;:]*/[^\s'\"<>|,;:]+)",
+        rf"(?<![\w/:.}})-])(~?/{_NO_ROUTE}[^\s'\"<>|,;:]*/[^\s'\"<>|,;:]+)",
     ),
     ("path", r"(?:file://|home |folder |directory )((?:/[\w.@+-]+)+)"),
     ("user", r"(?<![\w.])/(?:home|users)/([\w.@+-]+)"),

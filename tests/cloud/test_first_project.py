@@ -1,7 +1,7 @@
 """docs/first-project.md, typed from top to bottom on an emulated cloud: what it says one sees is compared.
 
-What needs Terraform, builds or a GPU lane is a dry run, and what only waits is not waited for; all else is done
-by the real invoke and the real gcloud, with the tasks of jobs/probe.json as processes of this machine.
+What needs Terraform, builds or a GPU lane is a dry run, and what only waits is not waited for. All else is
+done by the real invoke and the real gcloud, with the tasks of jobs/probe.json as processes of this machine.
 """
 
 import json
@@ -66,13 +66,19 @@ def typed(tmp_path_factory):
         for account in ("batch", "builder", "workflow", "build"):
             accounts = f"{cloud.apis}/v1/projects/{PROJECT}/serviceAccounts"
             post(accounts, {"accountId": f"epymodelingsuite-{account}"})
+        batch = f"serviceAccount:epymodelingsuite-batch@{PROJECT}.iam.gserviceaccount.com"
+        policy = {"bindings": [{"role": "roles/batch.agentReporter", "members": [batch]}]}
+        post(f"{cloud.apis}/v1/projects/{PROJECT}:setIamPolicy", {"policy": policy})
         # the machine that has too little memory is not this one
         pipeline.order({"job": "probe", "tasks": [4], "exit_code": 137})
         operator = CloudOperator(cloud, folder, sampled())
         operator.with_own_code()
-        for name in ("jobs", "docs"):
-            ignored = shutil.ignore_patterns("rendered")
-            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
+        for name in ("jobs", "terraform", "docker"):
+            ignored = shutil.ignore_patterns("rendered", ".terraform*")
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+        shutil.copy(REPOSITORY / "cloudbuild.yaml", folder)
+        probe = folder / "jobs" / "probe.json"
+        probe.write_text(probe.read_text().replace('"180s"', '"5s"'))  # which are seconds of this machine
         environ = operator.environ | {
             "PYTHON": sys.executable,
             "CODE": str(folder),
@@ -99,7 +105,8 @@ def _script(commands: list[Command]) -> Iterator[str]:
     newest_run = (
         "RUN_ID=$(invoke runs --cloud --limit 1 | grep -o '[0-9]\\{8\\}-[0-9]\\{6\\}-[0-9a-f]\\{8\\}')"
     )
-    newest_job = "JOB=$(gcloud batch jobs list --location $REGION --sort-by ~createTime --format 'value(name)' | sed 's|.*/||;q')"
+    listed = "gcloud batch jobs list --location $REGION --sort-by ~createTime --format 'value(name)'"
+    newest_job = f"JOB=$({listed} | sed 's|.*/||;q')"
     for command in commands:
         text = command.text.replace("demo", "trial")
         if command.sets() == {"RUN_ID"}:
@@ -122,12 +129,12 @@ def test_every_command_of_the_page_works_and_shows_what_the_page_says(typed):
     may_fail = {line for line, each in commands.items() if "invoke doctor" in each.text}
 
     assert outputs.keys() == commands.keys()
-    failed = {
-        str(commands[line]): output
+    failed = [
+        f"{commands[line]}\n{output}"
         for line, (code, output) in outputs.items()
         if code and line not in may_fail
-    }
-    assert not failed
+    ]
+    assert not failed, "\n".join(failed)
     seen = list(expected_of(PAGE))
     assert len(seen) >= 8
     for line, wanted in seen:
@@ -158,7 +165,9 @@ def test_the_report_has_what_the_probe_found_and_the_tasks_ended_as_they_should(
         "job_without_tasks": 400,
         "job_with_failing_tasks": None,
     }
-    assert found["probe of calls"]["said"]["job_with_failing_tasks"]["returned"]["state"] == "FAILED"
+    job = found["probe of calls"]["said"]["job_with_failing_tasks"]
+    assert job["returned"]["state"] == "FAILED"
+    assert job["raised"] == {}
     assert {index: codes[-1] for index, codes in ends.items() if codes} == {
         "1": 2,
         "2": 75,

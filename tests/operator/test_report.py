@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import signal
 from urllib.parse import quote, unquote
 
 import pytest
@@ -274,3 +275,15 @@ def test_a_dry_run_prints_the_commands_of_the_report_and_writes_nothing(cloud, o
     assert any("gcloud artifacts repositories get-iam-policy" in each for each in ended.lines)
     assert not list(operator.folder.glob("*report*"))
     assert request("GET", f"{cloud.apis}/_emulator/requests").json()["total"] == before
+
+
+def test_ctrl_c_leaves_no_part_of_a_report(cloud, operator):
+    order_faults(cloud, {"path": "entries:list", "latency_seconds": 30})
+    process = operator.start("doctor", "--report", "report.json")
+    next(said for said in process.stdout if "asking for the report" in said)
+
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 130, output
+    assert not list(operator.folder.glob("*report*")) + list(operator.folder.glob(".report*"))
