@@ -66,5 +66,6 @@ def test_the_list_names_each_place_once_and_says_why():
     assert line == (
         "* **run** (`run`, `workflow-cancel`, `cost`): the rights to look, and on the project "
         "`workflows.invoker`, `batch.jobsEditor` (to end jobs); on the registry `artifactregistry.reader`; "
-        "on the bucket `storage.legacyBucketReader`, `storage.objectUser`; on the secret `secretmanager.viewer` (with a token)"
+        "on the bucket `storage.legacyBucketReader`, `storage.objectUser`; "
+        "on the secret `secretmanager.viewer` (with a token)"
     )
