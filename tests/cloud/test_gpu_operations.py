@@ -10,7 +10,7 @@ from localcloud.environment import client_environment
 from localcloud.process import running
 from localcloud.rights.members import member
 from ops.failures import UserError
-from ops.gpu import checkup, smoke, status
+from ops.gpu import checkup, evidence, smoke, status
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.uploads import Uploads
 from tests.cloud_operators import CloudOperator
@@ -59,6 +59,18 @@ def test_the_smoke_test_prints_the_answer_and_the_seconds_of_each_step(lane, ope
     assert {"start", "execution", "predict", "postprocess"} <= lines.keys()
     assert "sentiment@1: 1 unit, 0 failed, 1 file" in ended.lines
     assert '"label": "positive"' in ended.last_line
+
+
+def test_a_report_has_the_lane_s_services_and_the_seconds_that_an_instance_was_idle(lane, operator):
+    operator.invoke("gpu-smoke")
+
+    services = evidence.services(lane.cloud).answer
+    instances = evidence.idle_times(lane.cloud).answer
+
+    assert {each["service"] for each in services} == set(SERVICES)
+    assert all(each["conditions"] for each in services)
+    assert any(each["requests"] and each["idle_seconds"] >= 0 for each in instances), instances
+    assert all(each["seconds"] >= (each["idle_seconds"] or 0) for each in instances)
 
 
 @pytest.fixture
