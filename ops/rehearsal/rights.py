@@ -22,7 +22,7 @@ from ops.failures import UserError
 from ops.gpu.names import Names
 from ops.names import account_email
 from ops.rehearsal.planning import planned
-from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give, make_secret
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, nearest
@@ -88,13 +88,15 @@ class Rights:
         return replace(self, grants=(*self.grants, *rights_of_people(works, settings)))
 
     def apply(self, emulator: Emulator) -> None:
-        """Set the policies of an emulated cloud.
+        """Set the policies of an emulated cloud; secrets are made, which a plan takes to be there.
 
         Raises
         ------
         UserError
             The rights are for other resources or accounts than the settings'.
         """
+        for holder in sorted({each.holder for each in self.grants if "/secrets/" in each.holder}):
+            make_secret(emulator.apis, holder)
         try:
             missing = give(emulator.storage, emulator.apis, self.grants)
         except UserError as error:
