@@ -50,6 +50,7 @@ _EXIT_CODES = {
 _CODE = r"(?:HTTPError |status': |code=|: )"  # text before a status code: a name may contain a number, too
 # Compute answers without a code: gcloud prints only the message
 _BUSY = r"(?i:service is currently unavailable|internal error\b|bad gateway|backend ?error|temporary error)"
+_NO_PERMISSION = r"[Rr]equired '[\w.]+' permission|[Pp]ermission '[\w.]+' denied"  # Compute, too
 _ANSWERED_5XX = r"response: <\{[^>]*'status': 5\d\d\b"
 _TOO_MANY = rf"per minute|RATE_LIMIT_EXCEEDED|[rR]ateLimitExceeded|RESOURCE_EXHAUSTED|{_CODE}429\b"
 
@@ -68,7 +69,7 @@ _KINDS = (
     (Refusal.PROJECT, r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject \S+ not found"),
     (Refusal.QUOTA, r"QUOTA_EXCEEDED|quotaExceeded|[Qq]uota .*exceeded|quota restrictions"),
     (Refusal.MISSING, rf"NOT_FOUND|\bnot (be )?found\b|does not exist|{_CODE}404\b"),
-    (Refusal.DENIED, rf"PERMISSION_DENIED|does not have permission|{_CODE}403\b"),
+    (Refusal.DENIED, rf"PERMISSION_DENIED|does not have permission|{_NO_PERMISSION}|{_CODE}403\b"),
     (
         Refusal.PASSING,
         rf"\b(UNAVAILABLE|DEADLINE_EXCEEDED|INTERNAL|ABORTED)\b|{_CODE}5\d\d\b|network connectivity"

@@ -1,6 +1,6 @@
 """The roles that people need, by what they do: one table, from which the lists of docs/ are generated.
 
-Whoever deploys needs more: docs/access.md says what, and gpu/roles.py has those of the GPU lane.
+Whoever deploys needs more: docs/access.md says what, and gpu/permissions.py has those of the GPU lane.
 """
 
 from collections.abc import Iterator
@@ -36,10 +36,8 @@ WORK = {
             Right("workflows.viewer"),
             Right("batch.jobsViewer"),
             Right("logging.viewer"),
-            Right("browser"),
             Right("monitoring.viewer", why="for the dashboards"),
             Right("storage.objectViewer", BUCKET),
-            Right("storage.legacyBucketReader", BUCKET),
         ),
     ),
     "run": Work(
@@ -48,6 +46,7 @@ WORK = {
             Right("workflows.invoker"),
             Right("batch.jobsEditor", why="to end jobs"),
             Right("artifactregistry.reader", REGISTRY),
+            Right("storage.legacyBucketReader", BUCKET),
             Right("storage.objectUser", BUCKET),
             Right("secretmanager.viewer", SECRET, "with a token"),
         ),
@@ -69,7 +68,7 @@ WORK = {
             Right("iam.serviceAccountViewer"),
             Right("serviceusage.serviceUsageViewer"),
         ),
-        after="run single jobs",
+        after="run",
     ),
     "build": Work(
         ("build",),
@@ -85,7 +84,6 @@ WORK = {
     "set the token": Work(
         ("secret-set", "secret-check"),
         (
-            Right("secretmanager.viewer", SECRET),
             Right("secretmanager.secretVersionManager", SECRET),
             Right("secretmanager.admin", why="to make the secret"),
             Right("secretmanager.secretAccessor", SECRET, "for `secret-check`, which reads it"),

@@ -3,7 +3,7 @@
 The checks change nothing. In a dry run they print their gcloud commands and refuse nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from modeling.failures import MAY_NOT_COUNT_YET
@@ -36,9 +36,23 @@ APPLY = "invoke tf-apply"
 
 def check_account(shell: Shell) -> str:
     """Return the account of gcloud; an expired login is only noticed by the first request to the cloud."""
-    config = _ask(shell, "config", "list")
-    if config is None:
-        return ""
+    config = gcloud_config(shell)
+    return account_in(config) if config else ""
+
+
+def gcloud_config(shell: Shell) -> dict[str, Any]:
+    """Return the properties of gcloud that are set, by section; empty in a dry run."""
+    return _ask(shell, "config", "list") or {}
+
+
+def account_in(config: Mapping[str, Any]) -> str:
+    """Return the account of gcloud, by its properties.
+
+    Raises
+    ------
+    UserError
+        gcloud is not logged in.
+    """
     core, auth = config.get("core", {}), config.get("auth", {})
     if auth.get("impersonate_service_account"):
         return auth["impersonate_service_account"]

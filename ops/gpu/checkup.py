@@ -8,22 +8,23 @@ from collections.abc import Callable
 
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
+from ops.cloud.held import ask
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
 from ops.gpu import images, quotas
 from ops.gpu.deploy import apis_of
 from ops.gpu.names import BUCKETS, SERVICES, Names
-from ops.gpu.roles import OWNER, ROLES, Held, commands_for
+from ops.gpu.permissions import RIGHTS, TASKS
 from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
 from ops.gpu.sizes import NO_GPU, size_of
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
+from ops.project.rights import verdict
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
 BUILD, DEPLOY, EDIT = "invoke gpu-build", "invoke gpu-deploy", "invoke config-edit"
-FROM_A_FILE = "credentials from a file"  # whose account gcloud does not know
 
 
 def examine(shell: Shell, settings: Settings) -> None:
@@ -62,7 +63,7 @@ def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
         Question("region", lambda: _region(settings), ("settings",)),
         Question("GPU quota", asked(_gpu_quota), (*here, "region")),
         Question("CPU and memory", asked(_sizes), here, is_needed=False),
-        Question("roles", asked(_roles), here),
+        Question("permissions", asked(_permissions), here),
         Question("names", asked(_names), here),
         Question("images", asked(_images), here, is_needed=False),
     ]
@@ -161,26 +162,10 @@ def _limits(cloud: Cloud) -> dict[str, int] | Answer:
         return _unknown(error)
 
 
-def _roles(cloud: Cloud) -> Answer:
-    """Compare the person's roles in the project's policy with those that a deployment needs."""
-    account = checks.check_account(cloud.shell)
-    policy = cloud.read_json(["projects", "get-iam-policy", cloud.project], echo=False)
-    if policy is None:
-        return Answer("")
-    if account == FROM_A_FILE:
-        return Answer(f"not known: {account}", is_warning=True)
-    held = Held.by(account, policy)
-    if OWNER in held.own:
-        return Answer("owner")
-    if missing := held.missing():
-        named = ", ".join(f"{role.removeprefix('roles/')} ({ROLES[role]})" for role in missing)
-        raise UserError(
-            f"{account} has not {named}; roles from a folder or the organization are not seen",
-            fix=" && ".join(commands_for(missing, cloud.project, account)),
-        )
-    if groups := held.from_groups():
-        return Answer(f"enough, if {account} is in {', '.join(groups)}", is_warning=True)
-    return Answer(f"all {len(ROLES)}")
+def _permissions(cloud: Cloud) -> Answer:
+    """Return whether the person may deploy, by permissions: roles may come from folders and groups, too."""
+    held = ask(cloud, RIGHTS)
+    return verdict(held, RIGHTS, TASKS) if held.account else Answer("")
 
 
 def _names(cloud: Cloud) -> Answer:

@@ -30,7 +30,7 @@ from ops.cloud.jobs import ENDING_JOB, id_of, jobs_of_run, state_of
 from ops.failures import UserError
 from ops.gcloud import GcloudError, in_parallel
 from ops.jobs import batch_jobs
-from ops.jobs.job_templates import Filling, render_job
+from ops.jobs.job_templates import FOLDER, Filling, fill_in, named_values, render_job
 from ops.laptop import local_run
 from ops.manifests import Manifest, Share
 from ops.run_request import RunRequest
@@ -100,8 +100,10 @@ def check_options(stage: str, given: Mapping[str, object]) -> None:
             raise UserError(f"{option} is for stage {' and '.join(stages)}, not for {stage}")
 
 
-def render(cloud: Cloud, request: RunRequest, num_tasks: int | None = None) -> None:
+def render(cloud: Cloud, request: RunRequest, num_tasks: int | None = None, with_probe: bool = False) -> None:
     """Write the jobs of a run's stages to jobs/rendered/, ready for `gcloud batch jobs submit`.
+
+    `with_probe` also writes the job of docs/first-project.md, whose tasks end in different ways.
 
     Raises
     ------
@@ -122,6 +124,10 @@ def render(cloud: Cloud, request: RunRequest, num_tasks: int | None = None) -> N
     print("submit them in order, each after the previous one has succeeded:")
     for stage in STAGES:
         _render_stage(cloud, stage, filling)
+    if with_probe:
+        path, values = RENDERED / "probe.json", named_values(cloud.settings, filling)
+        cloud.shell.write_file(path, _as_json(fill_in(FOLDER / "probe.json", values)))
+        print(f"  for docs/first-project.md: {nearest(path)}")
 
 
 def _render_stage(cloud: Cloud, stage: str, filling: Filling) -> None:

@@ -72,13 +72,21 @@ def ask_all(questions: Sequence[Question]) -> Iterator[Finding]:
         pool.shutdown(cancel_futures=True)
 
 
-def examine(shell: Shell, groups: Mapping[str, Sequence[Question]], ready: str, exit_code: int = 2) -> None:
+def examine(
+    shell: Shell,
+    groups: Mapping[str, Sequence[Question]],
+    ready: str,
+    exit_code: int = 2,
+    keep: Callable[[Sequence[Finding]], object] | None = None,
+) -> None:
     """Ask all questions and print what was found, group by group; a dry run prints the commands that ask.
 
     Parameters
     ----------
     ready : str
         What is printed last if nothing is missing.
+    keep : callable, optional
+        Receives all findings, whatever they are, before anything is refused; not in a dry run.
 
     Raises
     ------
@@ -88,7 +96,10 @@ def examine(shell: Shell, groups: Mapping[str, Sequence[Question]], ready: str, 
     if shell.dry_run:
         _print_commands(groups)
         return
-    refuse(list(_show_findings(groups)), "missing", exit_code)
+    findings = list(_show_findings(groups))
+    if keep:
+        keep(findings)
+    refuse(findings, "missing", exit_code)
     print(ready)
 
 

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families, machine_types
 from ops.failures import UserError
-from ops.project import checkup
-from ops.project.checkup import Answer, Question
+from ops.project import checkup, rights
+from ops.project.checkup import Answer, Finding, Question
 from ops.settings import ROOT, Settings
 from ops.shell import Shell
 from ops.stages import LETTERS
@@ -29,9 +29,15 @@ WORKFLOW = ROOT / "terraform" / "workflow.yaml"
 
 
 def examine(
-    shell: Shell, settings: Settings, in_cloud: bool, environ: Mapping[str, str] = os.environ
+    shell: Shell,
+    settings: Settings,
+    in_cloud: bool,
+    environ: Mapping[str, str] = os.environ,
+    keep: Callable[[Sequence[Finding]], object] | None = None,
 ) -> None:
     """Print what is ready on this machine and, with `in_cloud` or if runs are started there, in the cloud.
+
+    `keep` receives all findings, as checkup.examine() says.
 
     Raises
     ------
@@ -43,7 +49,8 @@ def examine(
     if in_cloud:
         where = f"Google Cloud: {settings.project_id or 'no project'}, {settings.region}"
         groups[where] = _of_the_cloud(shell, settings, environ)
-    checkup.examine(shell, groups, f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}")
+    ready = f"ready for runs {'in the cloud' if in_cloud else 'on this machine'}"
+    checkup.examine(shell, groups, ready, keep=keep)
 
 
 def _of_the_machine(shell: Shell, in_cloud: bool) -> list[Question]:
@@ -78,6 +85,7 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
         Question("workflow", lambda: _workflow(cloud()), here),
         Question("machine types", lambda: _machine_types(cloud()), here),
         Question("quotas", lambda: check_quotas(cloud()), here, is_needed=False),
+        *rights.of_works(cloud, settings, here),
     ]
 
 

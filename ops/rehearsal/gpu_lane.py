@@ -37,7 +37,7 @@ from ops.rehearsal.rehearsal import (
     with_experiment,
     without_commands,
 )
-from ops.rehearsal.rights import Rights, environment_of
+from ops.rehearsal.rights import Rights, environment_of, file_of
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
@@ -63,7 +63,7 @@ def rehearse(
         are then kept.
     """
     _refuse_options(request)
-    rights = Rights.of_file(Path(wish)) if isinstance(wish, str) and wish else None
+    rights = Rights.of_file(file) if (file := file_of(wish)) else None
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))

@@ -27,24 +27,26 @@ PLAN_SECONDS = 300
 BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 NOBODY = "http://127.0.0.1:9"  # a proxy that is not there
 # Settings of Terraform and its provider that would have it plan something else, or ask Google.
-_OTHERS = ("TF_VAR_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
+_OTHERS = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
 
 
 def planned(shell: Shell, settings: Settings, folder: Path) -> dict[str, Any]:
-    """Return the plan of terraform/ as `terraform show -json` prints it; empty in a dry run.
+    """Return the plan of terraform/ as `terraform show -json` prints it.
 
     Raises
     ------
     UserError
         Terraform or its provider is missing, or the settings cannot be planned.
     """
-    if shell.dry_run:
-        root = folder / "terraform"
-        _ran(shell, root, {}, "init", INIT_SECONDS)
-        return _plan(shell, root, {})
     check_version(shell)
     with tempfile.TemporaryDirectory(prefix="planned-", dir=folder) as own:
         return _planned(shell, settings, Path(own))
+
+
+def show_commands(shell: Shell, folder: Path) -> None:
+    """Print how terraform/ is planned, in a dry run."""
+    _ran(shell, folder / "terraform", {}, "init", INIT_SECONDS)
+    _plan(shell, folder / "terraform", {})
 
 
 def _planned(shell: Shell, settings: Settings, folder: Path) -> dict[str, Any]:
@@ -70,13 +72,10 @@ def _ran(
     """Run a command of Terraform, and return what it prints."""
     options = options if verb == "show" else ("-input=false", "-no-color", *options)
     argv = ["terraform", f"-chdir={nearest(root)}", verb, *options]
-    shell.echo(argv)
-    if shell.dry_run:
-        return ""
-    ended = shell.run_always(argv, environment, timeout_seconds=seconds, only_variables=True)
-    if ended.exit_code:
+    ended = shell.run(argv, environment, timeout_seconds=seconds)
+    if ended and ended.exit_code:
         raise UserError(f"terraform {verb}: {first_error(ended)[:400] or 'it printed nothing'}")
-    return ended.output
+    return ended.output if ended else ""
 
 
 def _providers() -> list[str]:
@@ -86,8 +85,8 @@ def _providers() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
-    return kept | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+    others = {name: "" for name in os.environ if name.startswith(_OTHERS)}
+    return others | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
 
 
 def _addresses(emulator: Emulator) -> dict[str, str]:

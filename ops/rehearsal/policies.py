@@ -12,7 +12,7 @@ from ops.gpu.rights import CONDITIONS_VERSION, with_bindings
 ANSWER_SECONDS = 10
 AS_OWNER = {"Authorization": f"Bearer {token_of(OWNER)}"}
 TITLE = "from the plan"  # a condition must have one, and a grant has none
-MISSING = 404
+MISSING, EXISTS = 404, 409
 
 
 def give(storage: str, apis: str, grants: Iterable[Grant], replaces: bool = False) -> list[str]:
@@ -49,6 +49,14 @@ def clear(storage: str, apis: str, holder: str) -> None:
 def forget_questions(apis: str) -> None:
     """Empty the record of who was asked for what."""
     _check(_call("DELETE", f"{apis}/_emulator/rights"), "the record")
+
+
+def make_secret(apis: str, holder: str) -> None:
+    """Make a secret without a version, unless it is there."""
+    secrets, _, name = holder.rpartition("/")
+    answer = _call("POST", f"{apis}/v1/{secrets}?secretId={name}", {"replication": {"automatic": {}}})
+    if answer.status_code != EXISTS:
+        _check(answer, holder)
 
 
 def _bindings(grants: Iterable[Grant]) -> list[dict[str, Any]]:

@@ -8,12 +8,11 @@ from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path, workflow_environment
 from ops.gpu.names import SERVICES, Names
 from ops.names import account_email
-from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, EXISTS
 from ops.settings import ROOT, Settings
 from ops.terminal import nearest
 
 WORKFLOW = ROOT / "terraform" / "workflow.yaml"
-EXISTS = 409
 
 
 def populate(storage: str, apis: str, settings: Settings) -> None:

@@ -29,8 +29,9 @@ from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.first_use import used_first
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
+from ops.rehearsal.planning import show_commands
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Rights, environment_of, of_a_rehearsal
+from ops.rehearsal.rights import Rights, environment_of, file_of, of_a_rehearsal
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -77,7 +78,10 @@ def rehearse(
 def _print_commands(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool) -> None:
     folder = Path("rehearsal")
     settings = for_emulator(with_experiment(settings, request.exp_id, folder))
-    of_a_rehearsal(shell, settings, wish, folder)
+    if file := file_of(wish):
+        settings = Rights.of_file(file).named(settings)
+    else:
+        show_commands(shell, folder)
     cloud = Cloud.of(shell, settings)
     deploy(cloud, Path("environment.yaml"))
     cloud_run.start(cloud, request)

@@ -22,7 +22,7 @@ from ops.failures import UserError
 from ops.gpu.names import Names
 from ops.names import account_email
 from ops.rehearsal.planning import planned
-from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give
+from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give, make_secret
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, nearest
@@ -88,19 +88,26 @@ class Rights:
         return replace(self, grants=(*self.grants, *rights_of_people(works, settings)))
 
     def apply(self, emulator: Emulator) -> None:
-        """Set the policies of an emulated cloud.
+        """Set the policies of an emulated cloud; secrets are made, which a plan takes to be there.
 
         Raises
         ------
         UserError
             The rights are for other resources or accounts than the settings'.
         """
+        for holder in sorted({each.holder for each in self.grants if "/secrets/" in each.holder}):
+            make_secret(emulator.apis, holder)
         try:
             missing = give(emulator.storage, emulator.apis, self.grants)
         except UserError as error:
             raise UserError(f"{self.source} does not fit the settings: {error}") from None
         if missing:
             raise UserError(f"{self.source} does not fit the settings: there is no {', '.join(missing)}")
+
+
+def file_of(wish: str | bool) -> Path | None:
+    """Return the file that --rights names, if it names one."""
+    return Path(wish) if isinstance(wish, str) and wish else None
 
 
 def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: Path) -> Rights | None:
@@ -113,16 +120,14 @@ def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: P
     UserError
         The file is no plan; or --rights is given, and no plan can be made.
     """
-    if isinstance(wish, str) and wish:
-        return Rights.of_file(Path(wish))
+    if file := file_of(wish):
+        return Rights.of_file(file)
     try:
         plan = planned(shell, settings, folder)
     except UserError as error:
         if wish:
             raise UserError(f"--rights: terraform/ cannot be planned ({error}); {FIX}") from None
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
-        return None
-    if shell.dry_run:
         return None
     rights = Rights.of_plan(plan, "the plan of terraform/")
     shell.report(f"rights: {counted(len(rights.grants), 'binding')} of {rights.source}, and people's")

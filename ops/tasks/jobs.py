@@ -25,12 +25,13 @@ ASKED = (
     help={
         "run_id": "the run; without it a new one",
         "num_tasks": "tasks of stage B, for a run that is not built yet; or only its first tasks",
+        "probe": "also the job of docs/first-project.md, whose tasks end in different ways",
         "dry_run": DRY_RUN,
     },
 )
-def jobs_render(c, request, num_tasks=None, dry_run=False):
+def jobs_render(c, request, num_tasks=None, probe=False, dry_run=False):
     """Write the stages of a run as jobs to jobs/rendered/, for `gcloud batch jobs submit`."""
-    job_submission.render(the_cloud(dry_run), request, num_tasks)
+    job_submission.render(the_cloud(dry_run), request, num_tasks, probe)
 
 
 @verb(

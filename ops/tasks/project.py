@@ -3,8 +3,10 @@
 from ops import config
 from ops.cloud.deployment import check_stages_fit
 from ops.environment import read_settings
+from ops.gpu import evidence
 from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
+from ops.project import report as project_report
 from ops.shell import Shell
 from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
 
@@ -79,12 +81,17 @@ def bucket_lifecycle(c, days=None, yes=False, dry_run=False):
 @verb(
     help={
         "cloud": "also check account, project, bucket, image etc.; the default if EXECUTION_MODE=cloud",
+        "report": "also write what was found, without names, to this new file, to attach to an issue",
         "dry_run": DRY_RUN,
     }
 )
-def doctor(c, cloud=False, dry_run=False):
+def doctor(c, cloud=False, report=None, dry_run=False):
     """Check that this machine and, for the cloud, the project are ready; print how to fix what is missing."""
-    check_up.examine(Shell(dry_run), read_settings(), cloud)
+    shell, settings = Shell(dry_run), read_settings()
+    if report is None:
+        check_up.examine(shell, settings, cloud)
+    else:
+        project_report.write(shell, settings, report, cloud, evidence.DOUBTS)
 
 
 @verb(

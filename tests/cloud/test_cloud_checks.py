@@ -206,6 +206,19 @@ def test_a_fault_of_compute_that_passes_is_no_missing_subnet(tmp_path, said):
     assert finding.detail.endswith("; try again in a minute")
 
 
+def test_a_denial_of_compute_is_no_missing_subnet(tmp_path):
+    """Compute tells no code: gcloud prints the message of the service alone."""
+    why = "Required 'compute.subnetworks.get' permission for 'projects/p/regions/r'"
+    said = f"Could not fetch resource:\n - {why}\n"
+    refusal = {"compute networks": {"refusal": f"ERROR: (gcloud.compute.networks.subnets.describe) {said}"}}
+    shell = Shell(environment={"PATH": path_with_odd_gcloud(tmp_path, refusal)})
+
+    (finding,) = ask_all([Question("subnet", lambda: Answer(str(checks.check_subnet(at(shell)))))])
+
+    assert finding.level is Level.WARNING
+    assert "Required 'compute.subnetworks.get' permission" in finding.detail
+
+
 @pytest.mark.usefixtures("impatient_gcloud")
 def test_no_connection_is_told_in_one_line_and_passes(cloud, monkeypatch):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_WORKFLOWS", "http://127.0.0.1:1/")

@@ -123,6 +123,27 @@ def test_an_error_says_who_was_denied_what_with_a_role_that_others_have_there(cl
     assert str(by_itself) == f"{first}{add} roles/storage.legacyObjectReader"
 
 
+def test_rights_bring_the_secrets_that_they_are_on(cloud):
+    secret = f"projects/{PROJECT}/secrets/not-made-yet"
+    rights = Rights((Grant(secret, "roles/secretmanager.viewer", MEMBER),), "a plan")
+
+    rights.apply(cloud)
+    rights.apply(cloud)
+
+    assert give(cloud.storage, cloud.apis, rights.grants) == []
+
+
+def test_rights_of_other_resources_are_refused(cloud):
+    rights = Rights((Grant("projects/_/buckets/theirs", "roles/storage.objectUser", MEMBER),), "plan.json")
+
+    with pytest.raises(UserError) as refused:
+        rights.apply(cloud)
+
+    assert str(refused.value) == (
+        "plan.json does not fit the settings: there is no projects/_/buckets/theirs"
+    )
+
+
 def test_an_error_without_a_denial_stays_as_it_is(cloud):
     requests.delete(f"{cloud.apis}/_emulator/rights", timeout=10)
 

@@ -72,7 +72,8 @@ def test_a_plain_rehearsal_says_why_it_has_no_rights(operator):
 def test_without_a_binding_of_the_plan_a_rehearsal_ends_with_who_may_not_do_what_and_the_fix(
     operator, planned
 ):
-    file = write_plan(operator, planned(), without="google_storage_bucket_iam_member.workflow_claims_runs")
+    plan = planned(github_pat_secret="github-pat", github_forecast_repo="my-lab/flu")
+    file = write_plan(operator, plan, without="google_storage_bucket_iam_member.workflow_claims_runs")
 
     ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", file)
 

@@ -32,7 +32,8 @@ def given(text: str) -> set[tuple[str, str]]:
 def test_the_commands_of_the_page_give_the_roles_of_the_table():
     page = (REPOSITORY / "docs" / "access.md").read_text("utf-8")
     to_look, to_run = re.findall(r"```console\n(.*?)```", page, re.S)
-    wanted = {(right.on, right.role) for right in rights_of("check")}
+    works = ("run single jobs", "check")
+    wanted = {(right.on, right.role) for work in works for right in rights_of(work)}
     looking = {(right.on, right.role) for right in rights_of("look")}
 
     assert given(to_look) == looking
@@ -65,5 +66,6 @@ def test_the_list_names_each_place_once_and_says_why():
     assert line == (
         "* **run** (`run`, `workflow-cancel`, `cost`): the rights to look, and on the project "
         "`workflows.invoker`, `batch.jobsEditor` (to end jobs); on the registry `artifactregistry.reader`; "
-        "on the bucket `storage.objectUser`; on the secret `secretmanager.viewer` (with a token)"
+        "on the bucket `storage.legacyBucketReader`, `storage.objectUser`; "
+        "on the secret `secretmanager.viewer` (with a token)"
     )

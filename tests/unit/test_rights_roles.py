@@ -9,7 +9,7 @@ import pytest
 from localcloud.infra.builds import AGENT_ROLES
 from localcloud.rights.needs import NONE, needs
 from localcloud.rights.roles import BASIC_ROLES, TABLE, UnknownRole, permissions_of
-from ops.gpu import build, rights, roles, services
+from ops.gpu import build, permissions, rights, services
 from tests.experiments import REPOSITORY
 
 PAGES = "https://cloud.google.com/iam/docs/roles-permissions/"
@@ -62,9 +62,7 @@ NAMED = {
     "docs/gpu.md": names_in(part_of("docs/gpu.md", "Rights")),
     "infrastructure-manager/": names_in(text_of("infrastructure-manager/README.md")),
     "ops/gpu/": {
-        *roles.ROLES,
-        roles.OWNER,
-        roles.EDITOR,
+        *(f"roles/{right.role}" for right in permissions.RIGHTS),
         rights.AGENT,
         rights.PUBLISHER,
         rights.READ,

@@ -1,46 +1,9 @@
-"""Missing roles of a person who deploys the GPU lane, and quotas that are too small for it."""
+"""Quotas of the project that are too small for the GPU lane."""
 
 import pytest
 
 from ops.environment import read_settings
 from ops.gpu.quotas import CPU, GIB, MEMORY, gpu_quota, gpus_allowed, limit_of, shortages
-from ops.gpu.roles import ROLES, Held
-
-ME = "me@my-lab.example"
-FOR_AN_EDITOR = [
-    "roles/run.admin",
-    "roles/storage.admin",
-    "roles/iam.serviceAccountAdmin",
-    "roles/artifactregistry.admin",
-    "roles/resourcemanager.projectIamAdmin",
-]
-
-
-def held(*bindings: tuple[str, str]) -> Held:
-    return Held.by(ME, {"bindings": [{"role": role, "members": [member]} for role, member in bindings]})
-
-
-@pytest.mark.parametrize(
-    ("bindings", "missing"),
-    [
-        ([], list(ROLES)),
-        ([("roles/owner", f"user:{ME}")], []),
-        ([("roles/owner", "user:another@my-lab.example")], list(ROLES)),
-        ([("roles/editor", f"user:{ME}")], FOR_AN_EDITOR),
-        ([(role, f"user:{ME}") for role in ROLES if role != "roles/run.admin"], ["roles/run.admin"]),
-        ([("roles/editor", "group:lab@my-lab.example")], FOR_AN_EDITOR),
-        ([("roles/owner", "domain:my-lab.example")], []),
-    ],
-)
-def test_the_missing_roles_are_those_that_no_broader_role_or_group_gives(bindings, missing):
-    assert held(*bindings).missing() == missing
-
-
-def test_a_group_that_may_give_the_roles_is_named_and_one_that_is_not_needed_is_not():
-    group = ("roles/owner", "group:lab@my-lab.example")
-
-    assert held(group).from_groups() == ["group:lab@my-lab.example"]
-    assert held(group, ("roles/owner", f"user:{ME}")).from_groups() == []
 
 
 @pytest.mark.parametrize(("value", "gpus"), [(3, 3), (3000, 3), (0, 0), (-1, None), (None, None)])

@@ -1,0 +1,227 @@
+"""People's permissions: what tasks ask for is in the roles of docs/access.md, and no role is needless."""
+
+import re
+
+import pytest
+
+from localcloud.rights.roles import UnknownRole, permissions_of
+from ops.cloud import permissions
+from ops.cloud.held import Held, Resource, address, member_of, resources_of
+from ops.cloud.permissions import BATCH, BUCKET, BUILDER, PROJECT, REGISTRY, SECRET, WORKS, Right
+from ops.environment import read_settings
+from ops.failures import UserError
+from ops.gpu.permissions import RIGHTS
+from ops.project.rights import asked, verdict
+from tests.experiments import REPOSITORY
+
+ACCESS = REPOSITORY / "docs" / "access.md"
+ALTERNATIVE = {"owner"}  # that has all others of its line
+SETTINGS = {"PROJECT_ID": "my-lab", "BUCKET_NAME": "my-bucket", "GITHUB_PAT_SECRET": "github-pat"}
+
+
+def roles_in(text: str) -> set[str]:
+    """Return the roles that a text names between backticks, without roles/."""
+    return {each for each in re.findall(r"`([\w.]+)`", text) if is_role(each)}
+
+
+def is_role(name: str) -> bool:
+    try:
+        return bool(permissions_of(f"roles/{name}"))
+    except UnknownRole:
+        return False
+
+
+def roles_of_the_page() -> dict[str, set[str]]:
+    """Return the roles of each kind of work in the list of docs/access.md."""
+    people = ACCESS.read_text(encoding="utf-8").partition("## People")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\* \*\*([^*]+)\*\*(.*?)(?=^\* \*\*|^\S|^$)", people, re.MULTILINE | re.DOTALL)
+    return {name: roles_in(text) for name, text in lines}
+
+
+def works_of(name: str) -> list[str]:
+    """Return a kind of work and those whose rights it needs, too."""
+    return [name, *(works_of(WORKS[name].after) if WORKS[name].after else [])]
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_each_permission_is_in_the_role_that_the_page_gives_for_it(name):
+    page = roles_of_the_page()
+    given = set().union(*(page[each] for each in works_of(name)))
+
+    for right in WORKS[name].rights:
+        assert right.role in given, f"{right.role} for {name} is not in docs/access.md"
+        lacking = set(right.permissions) - permissions_of(f"roles/{right.role}")
+        assert not lacking, f"{right.role} does not have {lacking}"
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_the_page_gives_no_role_that_nothing_needs(name):
+    needed = {right.role for right in WORKS[name].rights}
+
+    assert roles_of_the_page()[name] - ALTERNATIVE <= needed
+
+
+def test_the_page_lists_each_kind_of_work_and_no_other():
+    assert roles_of_the_page().keys() == WORKS.keys()
+
+
+def test_the_commands_of_the_page_give_the_roles_of_its_list():
+    people = ACCESS.read_text(encoding="utf-8").partition("## People")[2].partition("\n## ")[0]
+    commands = "\n".join(line for line in people.splitlines() if line.startswith("$ "))
+    given = set(re.findall(r"--role roles/([\w.]+)", commands))
+    given |= {role for roles in re.findall(r"for ROLE in ([\w. ]+);", commands) for role in roles.split()}
+    page = roles_of_the_page()
+
+    assert given == page["look"] | page["run"] | page["run single jobs"] | page["check"]
+
+
+@pytest.mark.parametrize("right", RIGHTS, ids=lambda right: right.role)
+def test_whoever_deploys_the_gpu_lane_has_each_permission_by_its_role(right):
+    assert set(right.permissions) <= permissions_of(f"roles/{right.role}")
+
+
+def test_an_owner_may_do_everything_that_is_asked_on_the_project():
+    """But not what is in buckets: that comes from the policy that Google gives each bucket."""
+    rights = [*RIGHTS, *(right for work in WORKS.values() for right in work.rights)]
+    of_project = {each for right in rights if right.on == PROJECT for each in right.permissions}
+
+    assert of_project <= permissions_of("roles/owner")
+
+
+# ---- verdicts
+
+
+def held(granted: dict[str, set[str]], **more) -> Held:
+    resources = resources_of(read_settings(SETTINGS))
+    return Held(
+        "ann@my-lab.example", resources, {name: frozenset(each) for name, each in granted.items()}, **more
+    )
+
+
+ACT, READ = "iam.serviceAccounts.actAs", "storage.objects.get"
+USE = Right("iam.serviceAccountUser", BATCH, (ACT,))
+OF_A = Right("iam.serviceAccountUser", BUILDER, (ACT,), only_for="stage A")
+
+
+def test_what_is_missing_is_named_with_the_role_and_the_command_that_gives_it_there():
+    with pytest.raises(UserError) as refused:
+        verdict(
+            held({BATCH: set(), BUCKET: {READ}}), [USE, Right("storage.objectViewer", BUCKET, (READ,))], "job"
+        )
+
+    assert refused.value.problem == f"may not: {ACT} on the Batch account (iam.serviceAccountUser)"
+    email = "epymodelingsuite-batch@my-lab.iam.gserviceaccount.com"
+    assert refused.value.fix == (
+        f"gcloud iam service-accounts add-iam-policy-binding {email} --project my-lab "
+        "--member user:ann@my-lab.example --role roles/iam.serviceAccountUser --condition None"
+    )
+
+
+def test_a_part_of_the_work_that_is_missing_is_a_warning():
+    answer = verdict(held({BATCH: {ACT}, BUILDER: set()}), [USE, OF_A], "job")
+
+    assert answer.is_warning
+    assert (
+        answer.detail == f"may: job; not for stage A: {ACT} on the builder's account (iam.serviceAccountUser)"
+    )
+    assert "epymodelingsuite-builder@" in answer.fix
+
+
+def test_what_could_not_be_asked_is_no_denial():
+    dark = held({}, not_asked={BATCH: "account x does not exist"}, absent=frozenset({BATCH}))
+    refused = held({BATCH: set()}, unknown={BATCH: frozenset({ACT})})
+
+    assert verdict(dark, [USE], "job").detail == (
+        "may: job, as far as is known; not asked: account x does not exist"
+    )
+    assert verdict(dark, [USE], "job").is_warning
+    assert verdict(refused, [USE], "job").detail == "may: job"
+    assert "the service does not tell of iam.serviceAccounts.actAs" in asked(refused).detail
+
+
+def test_the_right_to_make_something_counts_until_it_exists():
+    making = Right("secretmanager.admin", PROJECT, ("secretmanager.secrets.create",), without=SECRET)
+
+    assert not verdict(held({PROJECT: set(), SECRET: set()}), [making], "secret-set").is_warning
+    with pytest.raises(UserError, match=r"secretmanager\.secrets\.create on the project"):
+        verdict(held({PROJECT: set()}, absent=frozenset({SECRET})), [making], "secret-set")
+
+
+# ---- resources and addresses
+
+
+@pytest.mark.parametrize(
+    ("settings", "on", "path"),
+    [
+        ({}, PROJECT, "v1/projects/my-lab"),
+        ({}, BUCKET, "storage/v1/b/my-bucket"),
+        ({}, SECRET, "v1/projects/my-lab/secrets/github-pat"),
+        (
+            {"REGISTRY_HOST": "europe-docker.pkg.dev"},
+            REGISTRY,
+            "v1/projects/my-lab/locations/europe/repositories/",
+        ),
+        (
+            {"BATCH_SERVICE_ACCOUNT": "runs@elsewhere.iam.gserviceaccount.com"},
+            BATCH,
+            "v1/projects/elsewhere/serviceAccounts/runs@elsewhere.iam.gserviceaccount.com",
+        ),
+        (
+            {"BATCH_SERVICE_ACCOUNT": "1-compute@developer.gserviceaccount.com"},
+            BATCH,
+            "v1/projects/my-lab/serviceAccounts/1-compute@developer.gserviceaccount.com",
+        ),
+        ({"TF_STATE_BUCKET": "my-state"}, permissions.STATE, "storage/v1/b/my-state"),
+    ],
+)
+def test_permissions_are_asked_on_what_the_settings_name(settings, on, path):
+    assert resources_of(read_settings(SETTINGS | settings))[on].path.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "on"),
+    [
+        ({"GITHUB_PAT_SECRET": ""}, SECRET),
+        ({"REGISTRY_HOST": "ghcr.io"}, REGISTRY),
+        ({"BILLING_ACCOUNT": "012345-6789AB-CDEF01"}, permissions.BILLING),
+    ],
+)
+def test_what_the_settings_do_not_name_is_not_asked(settings, on):
+    assert on not in resources_of(read_settings(SETTINGS | settings))
+
+
+def test_a_role_on_a_billing_account_takes_no_condition():
+    budget = {"BILLING_ACCOUNT": "012345-6789AB-CDEF01", "MONTHLY_BUDGET_USD": "100"}
+    resource: Resource = resources_of(read_settings(SETTINGS | budget))[permissions.BILLING]
+
+    assert resource.command("billing.costsManager", "MEMBER") == (
+        "gcloud billing accounts add-iam-policy-binding 012345-6789AB-CDEF01 "
+        "--member MEMBER --role roles/billing.costsManager"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "address_of_bucket"),
+    [
+        ("", "https://storage.googleapis.com/storage/v1/b/x"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/storage/v1/b/x"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1/storage/v1/b/x"),
+        ("https://private.example/storage/v1/", "https://private.example/storage/v1/b/x"),
+    ],
+)
+def test_the_endpoints_of_gcloud_are_used(override, address_of_bucket):
+    assert (
+        address({"storage": override} if override else {}, "storage", "storage/v1/b/x") == address_of_bucket
+    )
+
+
+@pytest.mark.parametrize(
+    ("account", "member"),
+    [
+        ("ann@my-lab.example", "user:ann@my-lab.example"),
+        ("a@p.iam.gserviceaccount.com", "serviceAccount:a@p.iam.gserviceaccount.com"),
+        ("credentials from a file", "MEMBER"),
+    ],
+)
+def test_commands_name_the_person_where_gcloud_does(account, member):
+    assert member_of(account) == member
