@@ -10,11 +10,11 @@ import requests
 from localcloud.environment import client_environment
 from localcloud.process import running
 from localcloud.rights.members import OWNER, member, token_of
-from ops.cloud import permissions
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
-from ops.cloud.permissions import Right
 from ops.environment import read_settings
+from ops.people import PROJECT as THE_PROJECT
+from ops.people import Right
 from ops.project import rights
 from ops.project.checkup import Finding, Level, ask_all
 from ops.shell import Shell
@@ -106,7 +106,9 @@ def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
         "permissions": Level.OK,
         "look": Level.OK,
         "run": Level.MISSING,
-        **dict.fromkeys(("run single jobs", "check", "build", "set the token", "deploy"), Level.WARNING),
+        **dict.fromkeys(
+            ("run single jobs", "check", "report", "build", "set the token", "deploy"), Level.WARNING
+        ),
     }
     run = found["right to run"]
     assert "batch.jobs.delete on the project (batch.jobsEditor)" in run.detail
@@ -154,7 +156,7 @@ def test_a_right_of_an_earlier_kind_of_work_is_missing_for_the_later_one(cloud):
     give(
         cloud,
         *("workflows.viewer", "compute.viewer", "cloudquotas.viewer"),
-        *("iam.serviceAccountViewer", "serviceusage.serviceUsageViewer"),
+        "iam.serviceAccountViewer",
     )
 
     found = Person(cloud).findings()["right to check"]
@@ -230,7 +232,7 @@ def test_a_permission_that_a_kind_of_resource_cannot_have_costs_the_others_nothi
     headers = {"Authorization": f"Bearer {token_of(OWNER)}"}
     assert requests.post(url, json=asked, headers=headers, timeout=10).status_code == 400
 
-    right = Right.of("browser", permissions.PROJECT, "resourcemanager.projects.get,list")
+    right = Right.of("browser", THE_PROJECT, "resourcemanager.projects.get,list")
     found = ask(Person(cloud, OWNER).cloud(), [right])
 
     assert found.granted[right.on] == {"resourcemanager.projects.get"}
