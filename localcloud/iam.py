@@ -193,7 +193,11 @@ class AccountService:
             return not self._accounts.get(email, {"disabled": True}).get("disabled")
 
     def _ask(self, verb: str, project: str, account: str) -> None:
-        """Refuse the request unless its caller has a permission on an account, by its e-mail or number."""
+        """Refuse the request unless its caller has a permission on an account, by its e-mail or number.
+
+        With - as the project, one that is not there is a denial, except for who may see all of the project:
+        https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get.
+        """
         with self._lock:
             known = next((email for email, each in self._accounts.items() if account == each["uniqueId"]), "")
         callers.need(f"iam.serviceAccounts.{verb}", account_name(known or account, project))

@@ -102,7 +102,7 @@ class Request:
 
     @property
     def member(self) -> str:
-        """Return who asks: the member that the token names, or else the one whose door it came through."""
+        """Return who asks: the member that the token names, or else the one whose door it is."""
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         return (scheme.lower() == "bearer" and member_of(token.strip())) or self._door
 
