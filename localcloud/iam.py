@@ -21,6 +21,7 @@ from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.rights import callers
 from localcloud.rights.enforcement import Rights
 from localcloud.rights.members import member, token_of
+from localcloud.rights.resources import account_name
 from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Handler, Route
 
@@ -29,9 +30,7 @@ _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
-_OF_PROJECT = re.compile(r"[^@]+@([^@.]+)\.iam\.gserviceaccount\.com")
 _TESTABLE = re.compile(r"iam\.serviceAccount.+")
-ACT_AS = "iam.serviceAccounts.actAs"
 _AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
 STORAGE_AGENT, EVENTARC_AGENT = "gs-project-accounts", "gcp-sa-eventarc"
 # Google's own accounts in a project that are made only when they are asked for, or first used.
@@ -167,29 +166,7 @@ class AccountService:
         """Return who may act as an account, by its e-mail."""
         return self._policies.get(account)
 
-    def name_of(self, account: str, project: str) -> str:
-        """Return the name of an account, by its e-mail or its number, in a project that may be "-"."""
-        with self._lock:
-            for each in self._accounts.values():
-                if account in (each["email"], each["uniqueId"]):
-                    return each["name"]
-        found = _OF_PROJECT.fullmatch(account)
-        owner = found[1] if found and project == "-" else project
-        return f"projects/{owner}/serviceAccounts/{account}"
-
-    def ask_act_as(self, email: str, project: str) -> None:
-        """Refuse the request that this thread answers unless its caller may act as an account.
-
-        Raises
-        ------
-        ApiError
-            403
-
-        https://cloud.google.com/iam/docs/attach-service-accounts
-        """
-        callers.need(ACT_AS, self.name_of(email, project))
-
-    def act_as(self, email: str, project: str, permission: str = ACT_AS) -> None:
+    def act_as(self, email: str, project: str, permission: str = callers.ACT_AS) -> None:
         """Refuse the request unless its caller may act as an account that is there.
 
         A service does not say which of the two is wrong. `permission` is how it spells the permission.
@@ -199,7 +176,7 @@ class AccountService:
         ApiError
             403
         """
-        self.ask_act_as(email, project)
+        callers.need_to_act_as(email, project)
         if email != DEFAULT_ACCOUNT and not self.has(email):
             denied = f"Permission '{permission}' denied on service account {email}"
             raise ApiError(403, f"{denied} (or it may not exist).")
@@ -216,14 +193,14 @@ class AccountService:
             return not self._accounts.get(email, {"disabled": True}).get("disabled")
 
     def _ask(self, verb: str, project: str, account: str) -> None:
-        """Refuse the request unless its caller has a permission on an account.
+        """Refuse the request unless its caller has a permission on an account, by its e-mail or number.
 
-        gcloud names no project; if nothing else tells it, the account cannot be there.
+        With - as the project, one that is not there is a denial, except for who may see all of the project:
+        https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get.
         """
-        name = self.name_of(account, project)
-        if name.startswith("projects/-/"):
-            raise _unknown(account)
-        callers.need(f"iam.serviceAccounts.{verb}", name)
+        with self._lock:
+            known = next((email for email, each in self._accounts.items() if account == each["uniqueId"]), "")
+        callers.need(f"iam.serviceAccounts.{verb}", account_name(known or account, project))
 
     def _found(self, account: str) -> dict[str, Any]:
         """Return an account by its e-mail or its number."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.messages import parse_json
+from localcloud.strict_json import parse_json
 
 TOKEN_SECONDS = 3600  # that a token is valid
 ISSUER = "https://accounts.google.com"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from localcloud.rights.members import OWNER, member_of
+from localcloud.strict_json import parse_json
 
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
@@ -181,37 +182,6 @@ def error_response(error: ApiError) -> Response:
         **({"details": error.details} if error.details else {}),
     }
     return json_response({"error": body}, error.code, error.headers)
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Return the value of JSON text, read as strictly as the services read it.
-
-    Raises
-    ------
-    ValueError
-        The text is not JSON, contains NaN or half a surrogate pair, or is nested too deeply. Python's own
-        reader accepts some of this, which would then fail elsewhere.
-    """
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
-        json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair
-    return value
-
-
-def object_in(text: str) -> dict[str, Any] | None:
-    """Return the JSON object in a text; None if there is none."""
-    try:
-        value = parse_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number")
 
 
 def read_as(kind: type, asked: Mapping[str, Any]) -> dict[str, Any]:

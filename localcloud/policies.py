@@ -17,6 +17,7 @@ from localcloud.messages import ApiError
 from localcloud.rights.callers import is_enforced
 from localcloud.rights.conditions import UnreadableCondition
 from localcloud.rights.grants import NoSuchCondition, check_binding
+from localcloud.rights.resources import project_of_account
 from localcloud.rights.roles import UnknownRole
 from localcloud.shapes import check_shape, without_nulls
 
@@ -31,7 +32,6 @@ _MEMBER = re.compile(
     r"|deleted:(?:user|serviceAccount|group):\S+\?uid=\d+"
     r"|(?:user|serviceAccount|group|domain|projectOwner|projectEditor|projectViewer|principal|principalSet):\S+"
 )
-_OWN_ACCOUNT = re.compile(r"serviceAccount:([^@\s]+@[a-z0-9-]+\.iam\.gserviceaccount\.com)")
 _LOG_TYPES = {"ADMIN_READ", "DATA_WRITE", "DATA_READ"}
 _CONDITION = {"title": str, "description": str, "expression": str, "location": str}
 _BINDINGS = [{"role": str, "members": [str], "condition": _CONDITION}]
@@ -156,9 +156,10 @@ def _check_enforceable(role: str, members: list[str], expression: str) -> None:
 def _check_member(member: str, has_account: HasAccount, known: set[str]) -> None:
     if not _MEMBER.fullmatch(member):
         raise ApiError(400, f"The member {member} is of an unknown type.")
-    own = _OWN_ACCOUNT.fullmatch(member)
-    if own and member not in known and not has_account(own[1]):
-        raise ApiError(400, f"Service account {own[1]} does not exist.")
+    kind, _, email = member.partition(":")
+    is_account = kind == "serviceAccount" and bool(project_of_account(email))
+    if is_account and member not in known and not has_account(email):
+        raise ApiError(400, f"Service account {email} does not exist.")
 
 
 def _checked_audits(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:

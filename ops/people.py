@@ -1,135 +1,341 @@
-"""The roles that people need, by what they do: one table, from which the lists of docs/ are generated.
+"""What people may do: the permissions that each kind of work asks for, and the roles that have them.
 
-Whoever deploys needs more: docs/access.md says what, and gpu/permissions.py has those of the GPU lane.
+`invoke docs` writes the roles into docs/access.md and docs/gpu.md, `invoke doctor --cloud` and
+`invoke gpu-check` ask for the permissions, and the people of a rehearsal have these roles and no others. All
+is derived from the gcloud commands of the tasks, the requests that these make, and Terraform's resources.
+What each request needs: https://cloud.google.com/iam/docs/permissions-reference.
 """
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 PROJECT, BUCKET, REGISTRY, SECRET = "the project", "the bucket", "the registry", "the secret"
 BATCH, BUILDER, BUILD = "the Batch account", "the builder's account", "the build account"
+STATE, BILLING = "the bucket of the state", "the billing account"
 INPUT, OUTPUT = "the input bucket", "the output bucket"  # of the GPU lane
+PAGE_WIDTH = 120  # columns of a page
 
 
 @dataclass(frozen=True)
 class Right:
-    """A role on a resource; `why` is where it is needed, "" if always."""
+    """A role on a resource, without roles/, and the permissions of it that are used.
 
-    role: str  # without roles/
-    on: str = PROJECT
-    why: str = ""
+    Attributes
+    ----------
+    only_for : str
+        The part of the work that needs it; "" if all of it does.
+    without : str
+        A resource; the right is needed only as long as that does not exist.
+    note : str
+        What a page says of it; by default what it is only for.
+    """
+
+    role: str
+    on: str
+    permissions: tuple[str, ...]
+    only_for: str = ""
+    without: str = ""
+    note: str = ""
+
+    @classmethod
+    def of(cls, role: str, on: str, permissions: str, **more: str) -> "Right":
+        """Return a right, whose permissions are written as "batch.jobs.get,list batch.tasks.list"."""
+        split = [word.rpartition(".") for word in permissions.split()]
+        named = (f"{kind}.{verb}" for kind, _, verbs in split for verb in verbs.split(","))
+        return cls(role, on, tuple(named), **more)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return the role and what it is on, which several rights may share."""
+        return self.role, self.on
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a person does, the tasks for it, and the rights that it needs beside those of other work."""
+    """A kind of work: its tasks, its rights, and the work whose rights it needs, too."""
 
     tasks: tuple[str, ...]
     rights: tuple[Right, ...]
-    after: str = ""  # the work whose rights are needed, too
+    after: str = ""
+    is_needed: bool = False  # for runs in the cloud
 
 
+ALL = "create,delete,get,update"
+POLICY = "getIamPolicy,setIamPolicy"
 WORK = {
     "look": Work(
         ("status", "logs", "runs", "download", "workflow-list", "job-list"),
         (
-            Right("workflows.viewer"),
-            Right("batch.jobsViewer"),
-            Right("logging.viewer"),
-            Right("monitoring.viewer", why="for the dashboards"),
-            Right("storage.objectViewer", BUCKET),
+            Right.of("workflows.viewer", PROJECT, "workflows.executions.get,list"),
+            Right.of("batch.jobsViewer", PROJECT, "batch.jobs.get,list batch.tasks.list"),
+            Right.of("logging.viewer", PROJECT, "logging.logEntries.list"),
+            Right.of(
+                "monitoring.viewer",
+                PROJECT,
+                "monitoring.dashboards.get,list monitoring.timeSeries.list",
+                only_for="the dashboards",
+            ),
+            Right.of("storage.objectViewer", BUCKET, "storage.objects.get,list"),
         ),
+        is_needed=True,
     ),
     "run": Work(
         ("run", "workflow-cancel", "cost"),
         (
-            Right("workflows.invoker"),
-            Right("batch.jobsEditor", why="to end jobs"),
-            Right("artifactregistry.reader", REGISTRY),
-            Right("storage.legacyBucketReader", BUCKET),
-            Right("storage.objectUser", BUCKET),
-            Right("secretmanager.viewer", SECRET, "with a token"),
+            Right.of("workflows.viewer", PROJECT, "workflows.workflows.get"),
+            Right.of("workflows.invoker", PROJECT, "workflows.executions.cancel,create"),
+            # Of jobs.cancel, Google's page names the role, which has nothing else that ends a job:
+            # https://cloud.google.com/batch/docs/cancel-job
+            Right.of("batch.jobsEditor", PROJECT, "batch.jobs.delete", note="to end jobs"),
+            Right.of(
+                "artifactregistry.reader",
+                REGISTRY,
+                "artifactregistry.repositories.get artifactregistry.tags.list artifactregistry.versions.get",
+            ),
+            Right.of("storage.legacyBucketReader", BUCKET, "storage.buckets.get"),
+            Right.of("storage.objectUser", BUCKET, "storage.objects.create,delete"),  # delete: to overwrite
+            Right.of("secretmanager.viewer", SECRET, "secretmanager.versions.get", note="with a token"),
         ),
         after="look",
+        is_needed=True,
     ),
     "run single jobs": Work(
         ("job",),
         (
-            Right("iam.serviceAccountUser", BATCH, "on this account alone"),
-            Right("iam.serviceAccountUser", BUILDER, "for stage A; it gives access to the token"),
+            Right.of("batch.jobsEditor", PROJECT, "batch.jobs.create"),
+            Right.of(
+                "iam.serviceAccountUser",
+                BATCH,
+                "iam.serviceAccounts.actAs",
+                note="on this account alone",
+            ),
+            Right.of(
+                "iam.serviceAccountUser",
+                BUILDER,
+                "iam.serviceAccounts.actAs",
+                only_for="stage A",
+                note="for stage A; it gives access to the token",
+            ),
         ),
         after="run",
     ),
     "check": Work(
         ("doctor --cloud",),
         (
-            Right("compute.viewer"),
-            Right("cloudquotas.viewer"),
-            Right("iam.serviceAccountViewer"),
-            Right("serviceusage.serviceUsageViewer"),
+            Right.of("workflows.viewer", PROJECT, "resourcemanager.projects.get"),
+            Right.of("iam.serviceAccountViewer", PROJECT, "iam.serviceAccounts.list"),
+            Right.of(
+                "compute.viewer",
+                PROJECT,
+                "compute.machineTypes.get compute.projects.get compute.regions.get compute.subnetworks.get "
+                "serviceusage.services.list",
+            ),
+            Right.of("cloudquotas.viewer", PROJECT, "cloudquotas.quotas.get"),
         ),
         after="run",
+    ),
+    "report": Work(
+        ("doctor --report",),
+        (
+            # Narrower are browser, cloudbuild.builds.viewer and run.viewer, but who may not administer the
+            # registry reads its policy by this role alone:
+            # https://cloud.google.com/iam/docs/roles-permissions/artifactregistry
+            Right.of(
+                "iam.securityReviewer",
+                PROJECT,
+                "artifactregistry.repositories.getIamPolicy cloudbuild.builds.list "
+                "resourcemanager.projects.getIamPolicy run.services.list",
+                note="to see builds, services and who has which roles",
+            ),
+        ),
+        after="check",
     ),
     "build": Work(
         ("build",),
         (
-            Right("cloudbuild.builds.editor"),
-            Right("serviceusage.serviceUsageConsumer"),
-            Right("logging.viewer", why="for `--wait`"),
-            Right("iam.serviceAccountUser", BUILD),
-            Right("storage.legacyBucketReader", BUCKET),
-            Right("storage.objectUser", BUCKET),
+            Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get,list"),
+            # https://cloud.google.com/build/docs/securing-builds/configure-access-to-resources
+            Right.of("serviceusage.serviceUsageConsumer", PROJECT, "serviceusage.services.use"),
+            Right.of(
+                "logging.viewer",
+                PROJECT,
+                "logging.logEntries.list",
+                only_for="--wait",
+                note="for `--wait`",
+            ),
+            Right.of("iam.serviceAccountUser", BUILD, "iam.serviceAccounts.actAs"),
+            Right.of("storage.legacyBucketReader", BUCKET, "storage.buckets.get"),
+            Right.of("storage.objectUser", BUCKET, "storage.objects.create,get"),
         ),
     ),
     "set the token": Work(
         ("secret-set", "secret-check"),
         (
-            Right("secretmanager.secretVersionManager", SECRET),
-            Right("secretmanager.admin", why="to make the secret"),
-            Right("secretmanager.secretAccessor", SECRET, "for `secret-check`, which reads it"),
+            Right.of(
+                "secretmanager.secretVersionManager",
+                SECRET,
+                "secretmanager.versions.add,disable,get,list",
+            ),
+            Right.of(
+                "secretmanager.admin",
+                PROJECT,
+                "secretmanager.secrets.create secretmanager.versions.add",
+                without=SECRET,
+                note="to make the secret",
+            ),
+            Right.of(
+                "secretmanager.secretAccessor",
+                SECRET,
+                "secretmanager.versions.access",
+                only_for="secret-check",
+                note="for `secret-check`, which reads it",
+            ),
+        ),
+    ),
+    "deploy": Work(
+        ("tf-apply", "tf-destroy"),
+        (
+            Right.of(
+                "editor",
+                PROJECT,
+                "resourcemanager.projects.get serviceusage.services.enable,get,list "
+                f"compute.networks.create,delete,get,updatePolicy compute.subnetworks.{ALL} "
+                f"compute.routers.{ALL} compute.firewalls.{ALL} "
+                "compute.globalOperations.get compute.regionOperations.get "
+                f"workflows.workflows.{ALL} workflows.operations.get logging.logMetrics.{ALL} "
+                f"monitoring.alertPolicies.{ALL} monitoring.dashboards.{ALL} "
+                f"monitoring.notificationChannels.{ALL} "
+                "iam.serviceAccounts.actAs",  # of the workflow's account
+            ),
+            Right.of("resourcemanager.projectIamAdmin", PROJECT, f"resourcemanager.projects.{POLICY}"),
+            Right.of("iam.serviceAccountAdmin", PROJECT, f"iam.serviceAccounts.{ALL},{POLICY}"),
+            Right.of("artifactregistry.admin", PROJECT, f"artifactregistry.repositories.{ALL},{POLICY}"),
+            Right.of(
+                "secretmanager.admin", SECRET, f"secretmanager.secrets.get,{POLICY}", note="with a token"
+            ),
+            Right.of("storage.admin", BUCKET, f"storage.buckets.get,{POLICY}"),
+            Right.of("storage.admin", STATE, "storage.objects.create,delete,get,list"),
+            Right.of("billing.costsManager", BILLING, f"billing.budgets.{ALL}", note="for a budget"),
         ),
     ),
 }
 GPU_WORK = {
     "upload": Work(
         (),
-        (Right("storage.objectUser", INPUT), Right("storage.objectViewer", OUTPUT, "to read results")),
+        (
+            Right.of("storage.objectUser", INPUT, "storage.objects.create,delete,get,list"),
+            Right.of("storage.objectViewer", OUTPUT, "storage.objects.get,list", note="to read results"),
+        ),
     ),
     "watch": Work(
         ("gpu-status", "gpu-logs"),
-        (Right("workflows.viewer"), Right("run.viewer"), Right("logging.viewer")),
+        (
+            Right.of("workflows.viewer", PROJECT, "workflows.executions.get,list"),
+            Right.of("run.viewer", PROJECT, "run.services.list"),
+            Right.of("logging.viewer", PROJECT, "logging.logEntries.list"),
+        ),
         after="upload",
     ),
     "smoke": Work(
         ("gpu-smoke",),
-        (Right("workflows.invoker", why="the workflow asks the services for their health"),),
+        (
+            Right.of(
+                "workflows.invoker",
+                PROJECT,
+                "workflows.executions.create",
+                note="the workflow asks the services for their health",
+            ),
+        ),
         after="watch",
+    ),
+    "deploy the lane": Work(
+        ("gpu-build", "gpu-deploy", "gpu-destroy"),
+        (
+            # services, and who may call them
+            Right.of("run.admin", PROJECT, f"run.services.{ALL},list,{POLICY}"),
+            # gpu-destroy cancels executions
+            Right.of(
+                "workflows.admin",
+                PROJECT,
+                f"workflows.workflows.{ALL},list workflows.operations.get workflows.executions.cancel,list",
+            ),
+            Right.of("eventarc.admin", PROJECT, f"eventarc.triggers.{ALL},list eventarc.operations.get"),
+            # all else on a bucket comes with it: its first policy lets the project's owners do everything
+            Right.of("storage.admin", PROJECT, "storage.buckets.create,delete,list"),
+            # the lane's accounts, and services that run as these
+            Right.of("iam.serviceAccountAdmin", PROJECT, "iam.serviceAccounts.create,delete,list"),
+            Right.of("iam.serviceAccountUser", PROJECT, "iam.serviceAccounts.actAs"),
+            # the repository of images, or the lane's images in that of others; who deploys one must read it
+            Right.of(
+                "artifactregistry.admin",
+                PROJECT,
+                f"artifactregistry.repositories.{ALL},downloadArtifacts,list,{POLICY} "
+                "artifactregistry.dockerimages.list artifactregistry.packages.list "
+                "artifactregistry.tags.delete,list artifactregistry.versions.delete",
+            ),
+            Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get"),
+            # logs of builds; metrics of logs that an older lane left
+            Right.of("logging.viewer", PROJECT, "logging.logEntries.list logging.logMetrics.list"),
+            # APIs and quotas
+            Right.of(
+                "serviceusage.serviceUsageAdmin",
+                PROJECT,
+                "serviceusage.services.enable,list,use cloudquotas.quotas.get",
+            ),
+            # dashboard and alerts
+            Right.of(
+                "monitoring.editor",
+                PROJECT,
+                f"monitoring.alertPolicies.{ALL},list monitoring.dashboards.{ALL},list "
+                f"monitoring.notificationChannels.{ALL},list",
+            ),
+            # rights of the lane's accounts in the project
+            Right.of("resourcemanager.projectIamAdmin", PROJECT, f"resourcemanager.projects.get,{POLICY}"),
+            Right.of("billing.costsManager", BILLING, f"billing.budgets.{ALL},list", note="for a budget"),
+        ),
     ),
 }
 
 
 def rights_of(name: str) -> Iterator[Right]:
-    """Yield all rights that a person's work needs, those of the work before it first."""
+    """Yield all rights that a kind of work needs, those of the work before it first."""
     work = (WORK | GPU_WORK)[name]
     if work.after:
         yield from rights_of(work.after)
     yield from work.rights
 
 
-def listed(works: dict[str, Work]) -> str:
-    """Return the list of a page: for each work its tasks, and its roles by resource."""
-    return "".join(f"* {_line(name, work)}\n" for name, work in works.items())
+def roles_of(name: str) -> list[tuple[str, str]]:
+    """Return the roles that a kind of work needs, each with the resource that it is on."""
+    return list(dict.fromkeys(right.place for right in rights_of(name)))
+
+
+def listed(works: Mapping[str, Work]) -> str:
+    """Return the list of a page: for each work its tasks, and the roles that it adds, by resource."""
+    return "".join(f"{_wrapped(_line(name, work))}\n" for name, work in works.items())
 
 
 def _line(name: str, work: Work) -> str:
     tasks = f" ({', '.join(f'`{task}`' for task in work.tasks)})" if work.tasks else ""
     also = f"the rights to {work.after}, and " if work.after else ""
-    places = dict.fromkeys(right.on for right in work.rights)
-    return f"**{name}**{tasks}: {also}{'; '.join(_on(place, work.rights) for place in places)}"
+    known = roles_of(work.after) if work.after else []
+    added = [right for right in work.rights if right.place not in known]
+    places = dict.fromkeys(right.on for right in added)
+    return f"* **{name}**{tasks}: {also}{'; '.join(_on(place, added) for place in places)}"
 
 
-def _on(place: str, rights: tuple[Right, ...]) -> str:
-    named = ", ".join(
-        f"`{right.role}`{f' ({right.why})' if right.why else ''}" for right in rights if right.on == place
+def _on(place: str, rights: list[Right]) -> str:
+    notes: dict[str, str] = {}  # none for a role that all of the work needs
+    for right in rights:
+        if right.on == place:
+            note = right.note or (f"for {right.only_for}" if right.only_for else "")
+            notes[right.role] = notes.get(right.role, note) and note
+    roles = (f"`{role}`{f' ({note})' if note else ''}" for role, note in notes.items())
+    return f"on {place} {', '.join(roles)}"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(
+        line, PAGE_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    return f"on {place} {named}"

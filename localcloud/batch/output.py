@@ -10,7 +10,7 @@ from typing import Any
 from localcloud.batch.jobs import Job
 from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
-from localcloud.messages import object_in
+from localcloud.strict_json import object_in
 
 
 class TaskLog:

@@ -16,8 +16,7 @@ from localcloud.filters import parse_filter
 from localcloud.messages import ApiError, Request, Response, json_object, json_response
 from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_end, page_size, page_token, whole_number
 from localcloud.projects import DEFAULT_ACCOUNT
-from localcloud.rights.callers import need
-from localcloud.rights.resources import account_name
+from localcloud.rights.callers import need_to_act_as
 from localcloud.routing import Route
 
 _PARENT = "/v1/projects/{project}/locations/{location}"
@@ -65,7 +64,7 @@ class JobRoutes:
         definition = read_definition(json_object(body), job_id, location)
         # Batch's own agent uses the network: https://cloud.google.com/batch/docs/specify-network
         account = definition["allocationPolicy"].get("serviceAccount", {}).get("email") or DEFAULT_ACCOUNT
-        need("iam.serviceAccounts.actAs", account_name(account, project))
+        need_to_act_as(account, project)
         if self._mode != "null" and not is_null_definition(definition):
             check_is_emulated(definition, has_containers=self._mode == "docker")
         with self._store.lock:

@@ -20,8 +20,7 @@ from localcloud.pages import DEFAULT_PAGE, MAX_PAGE, page_of
 from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.registry import RegistryService
 from localcloud.rights.actors import Actors
-from localcloud.rights.callers import need
-from localcloud.rights.resources import account_name
+from localcloud.rights.callers import need, need_to_act_as
 from localcloud.routing import Route
 from localcloud.secrets import SecretService
 from localcloud.times import now
@@ -90,7 +89,7 @@ class BuildService:
         build_id = str(uuid.uuid4())
         template = substituted(build, build_id, project, location)
         if account := template.get("serviceAccount"):
-            need("iam.serviceAccounts.actAs", account_name(account, project))
+            need_to_act_as(account, project)
         build |= {
             "id": build_id,
             "name": f"projects/{PROJECT_NUMBER}/locations/{location}/builds/{build_id}",

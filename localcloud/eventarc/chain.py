@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from localcloud.iam import EVENTARC_AGENT, STORAGE_AGENT, agent_email
 from localcloud.messages import ApiError
 from localcloud.rights.actors import Actors
-from localcloud.rights.resources import bucket_name
+from localcloud.rights.resources import account_name, bucket_name
 
 PUBLISH = "pubsub.topics.publish"
 
@@ -65,7 +65,7 @@ class Chain:
         """
         self.actors.as_(agent_email(STORAGE_AGENT)).ask(PUBLISH, f"projects/{project}")
         eventarc = self.actors.as_(agent_email(EVENTARC_AGENT))
-        eventarc.ask("iam.serviceAccounts.getAccessToken", f"projects/{project}/serviceAccounts/{account}")
+        eventarc.ask("iam.serviceAccounts.getAccessToken", account_name(account, project))
         trigger = self.actors.as_(account)
         trigger.ask("eventarc.events.receiveEvent", f"projects/{project}")
         trigger.ask("workflows.executions.create", f"projects/{workflow_project}")

@@ -16,6 +16,7 @@ from localcloud.iam import EVENTARC_AGENT, AccountService
 from localcloud.labels import check_labels
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
+from localcloud.rights.callers import need_to_act_as
 from localcloud.storage.buckets import Buckets
 from localcloud.times import now
 from localcloud.workflows.service import WorkflowService
@@ -149,7 +150,7 @@ class Triggers:
         account = str(settings.get("serviceAccount", "")).rpartition("/")[2]
         if not account:
             raise _invalid("a service account is required for a trigger with a workflow as destination")
-        self._accounts.ask_act_as(account, key[0])
+        need_to_act_as(account, key[0])
         self._need(account, bucket, workflow)
         location = self._buckets.get(bucket)["location"].lower()
         if location != key[1]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.child import CannotStart, Child, Command
-from localcloud.messages import object_in
 from localcloud.rights.actors import Actor
+from localcloud.strict_json import object_in
 
 STEP_SECONDS = 300.0  # of one command
 Log = Callable[[str], None]

@@ -28,7 +28,7 @@ _AGENTS = {
 # Left out, because the documentation leaves a doubt or says otherwise; whoever needs one of them grants it:
 # * Eventarc's agent, service-...@gcp-sa-eventarc. By the list it gets roles/eventarc.serviceAgent, but it is
 #   made with the first trigger, which may fail until the agent has the role, and one may have to grant it:
-#   https://cloud.google.com/eventarc/docs/troubleshooting. terraform/gpu/ grants it, which harms nowhere.
+#   https://cloud.google.com/eventarc/docs/troubleshooting. terraform/gpu/ grants it, which does no harm.
 # * Cloud Storage's agent, service-...@gs-project-accounts. It has no role; one that sends events needs
 #   roles/pubsub.publisher: https://cloud.google.com/storage/docs/projects.
 # * The default accounts of Compute Engine, ...-compute@developer, and of old Cloud Builds, ...@cloudbuild.

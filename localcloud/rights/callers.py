@@ -4,11 +4,14 @@ The permission of a method is asked before its handler runs (enforcement.py). Wh
 what is there already, such as acting as an account or replacing an object, the handler asks with need().
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from localcloud.rights.resources import account_name
+
+ACT_AS = "iam.serviceAccounts.actAs"
 Ask = Callable[[str, str, str], None]  # a member for a permission on a resource; raises ApiError
 May = Callable[[str, str, str], bool]
 
@@ -39,6 +42,21 @@ def need(permission: str, resource: str) -> None:
     if caller := _current.get():
         caller.asked += 1
         caller.ask(caller.member, permission, resource)
+
+
+def need_to_act_as(account: str, project: str) -> None:
+    """Refuse the request that this thread answers unless its caller may act as an account of a project.
+
+    `account` is an e-mail or a name.
+
+    Raises
+    ------
+    ApiError
+        403
+
+    https://cloud.google.com/iam/docs/attach-service-accounts
+    """
+    need(ACT_AS, account_name(account, project))
 
 
 def may(permission: str, resource: str) -> bool:
@@ -76,14 +94,6 @@ def acting_as(member: str) -> Iterator[None]:
 def is_enforced() -> bool:
     """Return whether this thread answers a request in a cloud that enforces rights."""
     return _current.get() is not None
-
-
-def permitted(asked: Sequence[str], resource: str) -> list[str]:
-    """Return those of the permissions that the caller has on a resource: the answer of testIamPermissions.
-
-    Whoever asks needs no permission to ask, so nothing is refused or recorded.
-    """
-    return [each for each in asked if may(each, resource)]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
-from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
+from localcloud.rights.resources import PolicyOf, holders, in_project, project_of_account
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
@@ -47,9 +47,6 @@ class Rights:
         self.delays = delays or Delays()
         self._policy_of: PolicyOf = lambda holder: {}
         self._is_at_work: Callable[[str], bool] = lambda email: True
-        self._own_account = re.compile(
-            rf"serviceAccount:(.+@{re.escape(project)}\.iam\.gserviceaccount\.com)"
-        )
         self._project = project
         # For each question, the grants that allowed it, and else those that will when they count.
         self._record: dict[tuple[str, str, str], tuple[list[Grant], list[Grant]]] = {}
@@ -95,8 +92,9 @@ class Rights:
 
     def is_at_work(self, member: str) -> bool:
         """Return whether a member can do anything: an account of the project may be gone or disabled."""
-        own = self._project and self._own_account.fullmatch(member)
-        return not own or self._is_at_work(own[1])
+        kind, _, email = member.partition(":")
+        is_own = kind == "serviceAccount" and self._project and project_of_account(email) == self._project
+        return not is_own or self._is_at_work(email)
 
     def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything.
@@ -131,10 +129,7 @@ class Rights:
         return json_response({})
 
     def _named(self, resource: str) -> str:
-        """Return a resource under the project's name, also if it is named by the project's number."""
-        number = f"projects/{PROJECT_NUMBER}"
-        is_numbered = resource == number or resource.startswith(number + "/")
-        return f"projects/{self._project}{resource.removeprefix(number)}" if is_numbered else resource
+        return in_project(resource, self._project)
 
     def _allowing(
         self, member: str, permission: str, resource: str, by: GrantsOf | None = None

@@ -17,7 +17,7 @@ NONE, BY_HANDLER = "none", "handler"
 
 @dataclass(frozen=True)
 class Need:
-    """A permission that a method needs, and the template of the resource on which it does."""
+    """A permission that a method needs, and the template of the resource that it needs it on."""
 
     permission: str
     resource: str

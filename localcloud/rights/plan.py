@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from localcloud.projects import PROJECT_NUMBER
 from localcloud.rights.grants import Grant
-from localcloud.rights.resources import bucket_name
+from localcloud.rights.resources import PROJECT_NUMBER, account_name, bucket_name, project_of_account
 
 _GIVES = re.compile(r"google_\w+_(iam_(member|binding|policy|custom_role)|acl|access_control)")
 _KIND = re.compile(r"(?P<of>google_\w+)_iam_(?P<many>member|binding)")
 _AGENT = re.compile(r"serviceAccount:service-\d+@(?P<domain>[a-z0-9-]+\.iam\.gserviceaccount\.com)")
-_ACCOUNT = re.compile(r".*@(?P<project>[a-z0-9-]+)\.iam\.gserviceaccount\.com")
 
 
 class PlanError(ValueError):
@@ -132,8 +130,7 @@ def _as_emulated(member: str) -> str:
 
 def _account(planned: _Planned) -> str:
     email = planned.last("service_account_id")
-    own = _ACCOUNT.fullmatch(email)
-    return f"projects/{own['project'] if own else planned.project()}/serviceAccounts/{email}"
+    return account_name(email, project_of_account(email) or planned.project())
 
 
 def _in_location(planned: _Planned, kind: str, name: str) -> str:

@@ -27,19 +27,29 @@ _KINDS = {
     ),
     "project": re.compile(r"projects/(?P<project>[^/]+)"),
 }
+_OF_PROJECT = re.compile(r"[^@\s]+@(?P<project>[a-z0-9-]+)\.iam\.gserviceaccount\.com")
+_PROJECT = re.compile(rf"projects/(-|{PROJECT_NUMBER})(?=/|$)")
 
 
-_OWN_ACCOUNT = re.compile(r"[^@]+@(?P<project>[^@.]+)\.iam\.gserviceaccount\.com")
+def project_of_account(email: str) -> str:
+    """Return the project that the e-mail of a service account names; "" if it names none."""
+    own = _OF_PROJECT.fullmatch(email)
+    return own["project"] if own else ""
 
 
 def account_name(given: str, project: str) -> str:
-    """Return the name of an account, by its e-mail or a name that may have - as its project.
+    """Return the name of an account, by its e-mail or by a name, which may have - as its project.
 
     An account whose e-mail names no project is one of `project`.
     """
     email = given.rpartition("/")[2]
-    own = _OWN_ACCOUNT.fullmatch(email)
-    return f"projects/{own['project'] if own else project}/serviceAccounts/{email}"
+    return f"projects/{project_of_account(email) or project}/serviceAccounts/{email}"
+
+
+def in_project(resource: str, project: str) -> str:
+    """Return the name of a resource in a project, also if it is given with - or the project's number."""
+    found = _PROJECT.match(resource)
+    return f"projects/{project}{resource[found.end() :]}" if found else resource
 
 
 def bucket_name(bucket: str) -> str:

@@ -1,14 +1,16 @@
 """testIamPermissions: which of some permissions the caller has on a resource.
 
 https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions. No permission is
-needed to ask. Refused are wildcards, as documented, and, as users report, permissions that do not exist or
-that no resource of the kind can have: googleapis/google-cloud-java#722, googleapis/google-cloud-python#1776.
+needed to ask, and nothing is recorded. Refused are wildcards, as documented, and, as users report,
+permissions that do not exist or that no resource of the kind can have: googleapis/google-cloud-java#722,
+googleapis/google-cloud-python#1776. A cloud that enforces nothing answers that everything is permitted.
 """
 
 import re
+from collections.abc import Sequence
 
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.rights.callers import permitted
+from localcloud.rights.callers import is_enforced, may
 from localcloud.rights.needs import NONE, needs
 from localcloud.rights.roles import known
 
@@ -19,16 +21,30 @@ MOST = 100
 def permissions_answer(request: Request, resource: str, testable: re.Pattern) -> Response:
     """Answer which of the permissions in the body the caller has on a resource.
 
+    Raises
+    ------
+    ApiError
+        400: the body has no list of names; or as permitted().
+    """
+    asked = request.json().get("permissions", [])
+    if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+        raise ApiError(400, "permissions must be a list of names.")
+    found = permitted(asked, resource, testable)
+    return json_response({"permissions": found} if found else {})
+
+
+def permitted(asked: Sequence[str], resource: str, testable: re.Pattern) -> list[str]:
+    """Return those of the permissions that the caller has on a resource.
+
     `testable` fits the permissions that a resource of this kind can have.
 
     Raises
     ------
     ApiError
-        400: no list of names, more than MOST, a wildcard, or a name that is unknown or does not fit.
+        400: more than MOST, a wildcard, or a name that is unknown or does not fit.
     """
-    asked = request.json().get("permissions", [])
-    if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
-        raise ApiError(400, "permissions must be a list of names.")
+    if not is_enforced():
+        return list(asked)
     if len(asked) > MOST:
         raise ApiError(400, f"{len(asked)} permissions were asked for; at most {MOST} can be tested at once.")
     for each in asked:
@@ -36,8 +52,7 @@ def permissions_answer(request: Request, resource: str, testable: re.Pattern) ->
             raise ApiError(400, f"Permission {each} has a wildcard, which is not allowed.")
         if not testable.fullmatch(each) or each not in _known():
             raise ApiError(400, f"Permission {each} is not valid for this resource.")
-    found = permitted(asked, resource)
-    return json_response({"permissions": found} if found else {})
+    return [each for each in asked if may(each, resource)]
 
 
 def _known() -> frozenset[str]:

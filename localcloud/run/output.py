@@ -9,8 +9,8 @@ from typing import Any
 from localcloud import times
 from localcloud.filters import SEVERITIES
 from localcloud.logs import LogService
-from localcloud.messages import object_in
 from localcloud.run.definition import Definition
+from localcloud.strict_json import object_in
 
 _SPECIAL = {  # fields of a line of JSON that become fields of its entry, and their kinds
     "httpRequest": ("httpRequest", dict),

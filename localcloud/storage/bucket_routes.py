@@ -1,13 +1,15 @@
 """The routes of buckets, /b and /b/{bucket}, with policy and layout, and the service's own account."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from localcloud.iam import STORAGE_AGENT, AccountService
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.policies import EMPTY, replaced, shown
-from localcloud.rights.callers import may, need
+from localcloud.rights.callers import need
 from localcloud.rights.resources import bucket_name
+from localcloud.rights.tested import permitted
 from localcloud.routing import Route
 from localcloud.storage.bucket_settings import has_uniform_access, settable_bucket_properties
 from localcloud.storage.buckets import Buckets
@@ -20,6 +22,8 @@ from localcloud.storage.resources import (
     merge,
     new_bucket,
 )
+
+_TESTABLE = re.compile(r"storage\..+")
 
 
 class BucketRoutes:
@@ -128,7 +132,7 @@ class BucketRoutes:
     def test_permissions(self, request: Request, bucket: str) -> Response:
         self._buckets.need(bucket)
         asked = request.query_list("permissions")
-        allowed = [each for each in asked if may(each, bucket_name(bucket))]
+        allowed = permitted(asked, bucket_name(bucket), _TESTABLE)
         return json_response({"kind": "storage#testIamPermissionsResponse", "permissions": allowed})
 
     def service_agent(self, request: Request, project: str) -> Response:

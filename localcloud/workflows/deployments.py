@@ -7,8 +7,7 @@ from typing import Any
 
 from localcloud.messages import ApiError
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.rights.callers import need
-from localcloud.rights.resources import account_name
+from localcloud.rights.callers import need_to_act_as
 from localcloud.times import now
 from localcloud.workflows.blocks import Program
 from localcloud.workflows.parser import parse_workflow
@@ -151,7 +150,7 @@ def _need_account(settings: dict[str, Any], project: str) -> None:
     https://cloud.google.com/workflows/docs/authentication
     """
     account = service_account(settings.get("serviceAccount", ""), project)
-    need("iam.serviceAccounts.actAs", account_name(account, project))
+    need_to_act_as(account, project)
 
 
 def _revision(number: int, settings: dict[str, Any], project: str) -> Revision:

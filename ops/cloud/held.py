@@ -13,13 +13,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from modeling.plain_text import one_line
-from ops import gcloud
-from ops.cloud import permissions
+from ops import gcloud, people
 from ops.cloud.checks import account_in, gcloud_config
 from ops.cloud.cloud import Cloud
-from ops.cloud.permissions import Right
 from ops.failures import TRY_AGAIN, UserError
 from ops.names import account_email
+from ops.people import Right
 from ops.settings import Settings
 
 ANSWER_SECONDS = 30
@@ -49,7 +48,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Held:
-    """What was answered, by the resource as permissions.py calls it."""
+    """What was answered, by the resource as people.py calls it."""
 
     account: str = ""
     resources: Mapping[str, Resource] = field(default_factory=dict)
@@ -87,20 +86,20 @@ def member_of(account: str) -> str:
 
 
 def resources_of(settings: Settings) -> dict[str, Resource]:
-    """Return the resources that the settings name, as permissions.py calls them."""
+    """Return the resources that the settings name, as people.py calls them."""
     project, add = settings.project_id, "add-iam-policy-binding"
     accounts = {
-        permissions.BATCH: settings.batch_service_account,
-        permissions.BUILDER: settings.builder_service_account,
-        permissions.BUILD: settings.build_service_account,
+        people.BATCH: settings.batch_service_account,
+        people.BUILDER: settings.builder_service_account,
+        people.BUILD: settings.build_service_account,
     }
     buckets = {
-        permissions.BUCKET: settings.bucket_name,
-        permissions.STATE: settings.tf_state_bucket or settings.bucket_name,
+        people.BUCKET: settings.bucket_name,
+        people.STATE: settings.tf_state_bucket or settings.bucket_name,
     }
     of_project = ("--project", project)
     found = {
-        permissions.PROJECT: Resource(
+        people.PROJECT: Resource(
             f"project {project}", "cloudresourcemanager", f"v1/projects/{project}", ("projects", add, project)
         ),
         **{
@@ -118,7 +117,7 @@ def resources_of(settings: Settings) -> dict[str, Resource]:
     host = settings.registry_host or f"{settings.region}-{GOOGLE_HOST}"
     if host.endswith(f"-{GOOGLE_HOST}"):
         place, name = host.removesuffix(f"-{GOOGLE_HOST}"), settings.repo_name
-        found[permissions.REGISTRY] = Resource(
+        found[people.REGISTRY] = Resource(
             f"repository {name}",
             "artifactregistry",
             f"v1/projects/{project}/locations/{place}/repositories/{name}",
@@ -126,12 +125,12 @@ def resources_of(settings: Settings) -> dict[str, Resource]:
         )
     if name := settings.github_pat_secret:
         path = f"v1/projects/{project}/secrets/{name}"
-        found[permissions.SECRET] = Resource(
+        found[people.SECRET] = Resource(
             f"secret {name}", "secretmanager", path, ("secrets", add, name, *of_project)
         )
     if settings.billing_account and settings.monthly_budget_usd:
         name = settings.billing_account
-        found[permissions.BILLING] = Resource(
+        found[people.BILLING] = Resource(
             f"billing account {name}",
             "cloudbilling",
             f"v1/billingAccounts/{name}",

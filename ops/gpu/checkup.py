@@ -14,9 +14,9 @@ from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
 from ops.gpu import images, quotas
 from ops.gpu.deploy import apis_of
 from ops.gpu.names import BUCKETS, SERVICES, Names
-from ops.gpu.permissions import RIGHTS, TASKS
 from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
 from ops.gpu.sizes import NO_GPU, size_of
+from ops.people import GPU_WORK
 from ops.project import checkup, doctor
 from ops.project.checkup import Answer, Question
 from ops.project.rights import verdict
@@ -164,8 +164,9 @@ def _limits(cloud: Cloud) -> dict[str, int] | Answer:
 
 def _permissions(cloud: Cloud) -> Answer:
     """Return whether the person may deploy, by permissions: roles may come from folders and groups, too."""
-    held = ask(cloud, RIGHTS)
-    return verdict(held, RIGHTS, TASKS) if held.account else Answer("")
+    work = GPU_WORK["deploy the lane"]
+    held = ask(cloud, work.rights)
+    return verdict(held, work.rights, ", ".join(work.tasks)) if held.account else Answer("")
 
 
 def _names(cloud: Cloud) -> Answer:

@@ -5,8 +5,8 @@ from functools import cache
 
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import Held, ask, resources_of
-from ops.cloud.permissions import WORKS, Right, Work
 from ops.failures import UserError
+from ops.people import WORK, Right, Work
 from ops.project.checkup import Answer, Question
 from ops.settings import Settings
 from ops.terminal import counted
@@ -21,14 +21,12 @@ def of_works(cloud: Callable[[], Cloud], settings: Settings, after: tuple[str, .
     A kind of work that needs a resource without a name in the settings, such as the secret, is left out.
     """
     known = resources_of(settings)
-    works = {name: work for name, work in WORKS.items() if any(each.on in known for each in _always(work))}
+    works = {name: work for name, work in WORK.items() if any(each.on in known for each in _always(work))}
     held = cache(lambda: ask(cloud(), [right for work in works.values() for right in work.rights]))
     return [
         Question(ASKED, lambda: asked(held()), after),
         *(
-            Question(
-                f"right to {name}", lambda name=name: _may(held(), name), (ASKED,), WORKS[name].is_needed
-            )
+            Question(f"right to {name}", lambda name=name: _may(held(), name), (ASKED,), WORK[name].is_needed)
             for name in works
         ),
     ]
@@ -73,11 +71,11 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
 def _may(held: Held, name: str) -> Answer:
     if not held.account:
         return Answer("")
-    work = WORKS[name]
-    answer = verdict(held, work.rights, work.tasks)
+    work = WORK[name]
+    answer = verdict(held, work.rights, ", ".join(work.tasks))
     for before in _before(work):
         try:
-            verdict(held, WORKS[before].rights, "")
+            verdict(held, WORK[before].rights, "")
         except UserError:
             raise UserError(f"may all that it adds, but not {before}: see there") from None
     return answer
@@ -86,7 +84,7 @@ def _may(held: Held, name: str) -> Answer:
 def _before(work: Work) -> Iterable[str]:
     while work.after:
         yield work.after
-        work = WORKS[work.after]
+        work = WORK[work.after]
 
 
 def _always(work: Work) -> Iterable[Right]:

@@ -160,13 +160,13 @@ def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant
     """Yield the grants of people, one for each work; without a secret, none on it."""
     places = _places(settings)
     for work in works:
-        for right in people.rights_of(work):
-            if holder := places[right.on]:
-                yield Grant(holder, f"roles/{right.role}", person(work))
+        for role, on in people.roles_of(work):
+            if holder := places[on]:
+                yield Grant(holder, f"roles/{role}", person(work))
 
 
 def _places(settings: Settings) -> dict[str, str]:
-    """Return the resources that ops/people.py names; "" for what the settings do not have."""
+    """Return the resources that ops/people.py names; "" for what is not in the settings or not emulated."""
     project, names = f"projects/{settings.project_id}", Names.of(settings)
     secret = settings.github_pat_secret
 
@@ -181,6 +181,8 @@ def _places(settings: Settings) -> dict[str, str]:
         people.BATCH: account(settings.batch_service_account),
         people.BUILDER: account(settings.builder_service_account),
         people.BUILD: account(settings.build_service_account),
+        people.STATE: bucket_name(settings.tf_state_bucket or settings.bucket_name),
+        people.BILLING: "",
         people.INPUT: bucket_name(names.bucket("input")),
         people.OUTPUT: bucket_name(names.bucket("output")),
     }

@@ -112,8 +112,8 @@ def test_a_dry_run_prints_how_terraform_is_planned(operator):
         (["--iam-delay", "60"], "--iam-delay 60: only with --rights FILE"),
         (
             ["--rights", "rights.json", "--as", "runs"],
-            "--as runs: use one of look, run, run-single-jobs, check, build, set-the-token, upload, watch, "
-            'smoke (did you mean "run"?)',
+            "--as runs: use one of look, run, run-single-jobs, check, report, build, set-the-token, "
+            'deploy, upload, watch, smoke, deploy-the-lane (did you mean "run"?)',
         ),
     ],
 )

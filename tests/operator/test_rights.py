@@ -10,12 +10,14 @@ import requests
 from localcloud.environment import client_environment
 from localcloud.process import running
 from localcloud.rights.members import OWNER, member, token_of
-from ops.cloud import permissions
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
-from ops.cloud.permissions import Right
 from ops.environment import read_settings
-from ops.project import rights
+from ops.gcloud import GcloudError, Refusal, in_parallel
+from ops.gpu import evidence as gpu_evidence
+from ops.people import PROJECT as THE_PROJECT
+from ops.people import Right, roles_of
+from ops.project import evidence, rights
 from ops.project.checkup import Finding, Level, ask_all
 from ops.shell import Shell
 from tests.emulated import add_image, add_secret, create_bucket, order_faults, post, request
@@ -106,7 +108,9 @@ def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
         "permissions": Level.OK,
         "look": Level.OK,
         "run": Level.MISSING,
-        **dict.fromkeys(("run single jobs", "check", "build", "set the token", "deploy"), Level.WARNING),
+        **dict.fromkeys(
+            ("run single jobs", "check", "report", "build", "set the token", "deploy"), Level.WARNING
+        ),
     }
     run = found["right to run"]
     assert "batch.jobs.delete on the project (batch.jobsEditor)" in run.detail
@@ -150,11 +154,40 @@ def test_roles_that_the_persons_own_bindings_do_not_show_count(cloud):
     assert levels(Person(cloud).findings())["look"] is Level.OK
 
 
+def refused(cloud: Cloud) -> set[str]:
+    """Return the doubts of a report that a person may not read the answer to."""
+
+    def ask_about(doubt: evidence.Doubt) -> str:
+        try:
+            doubt.ask(cloud)
+        except GcloudError as error:
+            if error.refusal is Refusal.DENIED:
+                return doubt.name
+            if error.refusal is not Refusal.MISSING:  # no workflow is deployed
+                raise
+        return ""
+
+    doubts = (*evidence.DOUBTS, *gpu_evidence.DOUBTS)
+    return set(in_parallel([lambda each=each: ask_about(each) for each in doubts])) - {""}
+
+
+def test_who_has_the_roles_to_report_may_read_all_of_a_report(cloud):
+    roles = {work: [role for role, on in roles_of(work) if on == THE_PROJECT] for work in ("check", "report")}
+
+    give(cloud, *roles["check"])
+    without = refused(Person(cloud).cloud())
+    give(cloud, *roles["report"])
+    with_them = refused(Person(cloud).cloud())
+
+    assert without == {"builds", "image pullers", "project roles", "GPU lane"}
+    assert with_them == set()
+
+
 def test_a_right_of_an_earlier_kind_of_work_is_missing_for_the_later_one(cloud):
     give(
         cloud,
         *("workflows.viewer", "compute.viewer", "cloudquotas.viewer"),
-        *("iam.serviceAccountViewer", "serviceusage.serviceUsageViewer"),
+        "iam.serviceAccountViewer",
     )
 
     found = Person(cloud).findings()["right to check"]
@@ -230,7 +263,7 @@ def test_a_permission_that_a_kind_of_resource_cannot_have_costs_the_others_nothi
     headers = {"Authorization": f"Bearer {token_of(OWNER)}"}
     assert requests.post(url, json=asked, headers=headers, timeout=10).status_code == 400
 
-    right = Right.of("browser", permissions.PROJECT, "resourcemanager.projects.get,list")
+    right = Right.of("browser", THE_PROJECT, "resourcemanager.projects.get,list")
     found = ask(Person(cloud, OWNER).cloud(), [right])
 
     assert found.granted[right.on] == {"resourcemanager.projects.get"}

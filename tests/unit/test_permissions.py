@@ -1,91 +1,15 @@
-"""People's permissions: what tasks ask for is in the roles of docs/access.md, and no role is needless."""
-
-import re
+"""What the doctor says of people's permissions, and where it asks for them."""
 
 import pytest
 
-from localcloud.rights.roles import UnknownRole, permissions_of
-from ops.cloud import permissions
+from ops import people
 from ops.cloud.held import Held, Resource, address, member_of, resources_of
-from ops.cloud.permissions import BATCH, BUCKET, BUILDER, PROJECT, REGISTRY, SECRET, WORKS, Right
 from ops.environment import read_settings
 from ops.failures import UserError
-from ops.gpu.permissions import RIGHTS
+from ops.people import BATCH, BUCKET, BUILDER, PROJECT, REGISTRY, SECRET, Right
 from ops.project.rights import asked, verdict
-from tests.experiments import REPOSITORY
 
-ACCESS = REPOSITORY / "docs" / "access.md"
-ALTERNATIVE = {"owner"}  # that has all others of its line
 SETTINGS = {"PROJECT_ID": "my-lab", "BUCKET_NAME": "my-bucket", "GITHUB_PAT_SECRET": "github-pat"}
-
-
-def roles_in(text: str) -> set[str]:
-    """Return the roles that a text names between backticks, without roles/."""
-    return {each for each in re.findall(r"`([\w.]+)`", text) if is_role(each)}
-
-
-def is_role(name: str) -> bool:
-    try:
-        return bool(permissions_of(f"roles/{name}"))
-    except UnknownRole:
-        return False
-
-
-def roles_of_the_page() -> dict[str, set[str]]:
-    """Return the roles of each kind of work in the list of docs/access.md."""
-    people = ACCESS.read_text(encoding="utf-8").partition("## People")[2].partition("\n## ")[0]
-    lines = re.findall(r"^\* \*\*([^*]+)\*\*(.*?)(?=^\* \*\*|^\S|^$)", people, re.MULTILINE | re.DOTALL)
-    return {name: roles_in(text) for name, text in lines}
-
-
-def works_of(name: str) -> list[str]:
-    """Return a kind of work and those whose rights it needs, too."""
-    return [name, *(works_of(WORKS[name].after) if WORKS[name].after else [])]
-
-
-@pytest.mark.parametrize("name", WORKS)
-def test_each_permission_is_in_the_role_that_the_page_gives_for_it(name):
-    page = roles_of_the_page()
-    given = set().union(*(page[each] for each in works_of(name)))
-
-    for right in WORKS[name].rights:
-        assert right.role in given, f"{right.role} for {name} is not in docs/access.md"
-        lacking = set(right.permissions) - permissions_of(f"roles/{right.role}")
-        assert not lacking, f"{right.role} does not have {lacking}"
-
-
-@pytest.mark.parametrize("name", WORKS)
-def test_the_page_gives_no_role_that_nothing_needs(name):
-    needed = {right.role for right in WORKS[name].rights}
-
-    assert roles_of_the_page()[name] - ALTERNATIVE <= needed
-
-
-def test_the_page_lists_each_kind_of_work_and_no_other():
-    assert roles_of_the_page().keys() == WORKS.keys()
-
-
-def test_the_commands_of_the_page_give_the_roles_of_its_list():
-    people = ACCESS.read_text(encoding="utf-8").partition("## People")[2].partition("\n## ")[0]
-    commands = "\n".join(line for line in people.splitlines() if line.startswith("$ "))
-    given = set(re.findall(r"--role roles/([\w.]+)", commands))
-    given |= {role for roles in re.findall(r"for ROLE in ([\w. ]+);", commands) for role in roles.split()}
-    page = roles_of_the_page()
-
-    assert given == page["look"] | page["run"] | page["run single jobs"] | page["check"]
-
-
-@pytest.mark.parametrize("right", RIGHTS, ids=lambda right: right.role)
-def test_whoever_deploys_the_gpu_lane_has_each_permission_by_its_role(right):
-    assert set(right.permissions) <= permissions_of(f"roles/{right.role}")
-
-
-def test_an_owner_may_do_everything_that_is_asked_on_the_project():
-    """But not what is in buckets: that comes from the policy that Google gives each bucket."""
-    rights = [*RIGHTS, *(right for work in WORKS.values() for right in work.rights)]
-    of_project = {each for right in rights if right.on == PROJECT for each in right.permissions}
-
-    assert of_project <= permissions_of("roles/owner")
 
 
 # ---- verdicts
@@ -171,7 +95,7 @@ def test_the_right_to_make_something_counts_until_it_exists():
             BATCH,
             "v1/projects/my-lab/serviceAccounts/1-compute@developer.gserviceaccount.com",
         ),
-        ({"TF_STATE_BUCKET": "my-state"}, permissions.STATE, "storage/v1/b/my-state"),
+        ({"TF_STATE_BUCKET": "my-state"}, people.STATE, "storage/v1/b/my-state"),
     ],
 )
 def test_permissions_are_asked_on_what_the_settings_name(settings, on, path):
@@ -183,7 +107,7 @@ def test_permissions_are_asked_on_what_the_settings_name(settings, on, path):
     [
         ({"GITHUB_PAT_SECRET": ""}, SECRET),
         ({"REGISTRY_HOST": "ghcr.io"}, REGISTRY),
-        ({"BILLING_ACCOUNT": "012345-6789AB-CDEF01"}, permissions.BILLING),
+        ({"BILLING_ACCOUNT": "012345-6789AB-CDEF01"}, people.BILLING),
     ],
 )
 def test_what_the_settings_do_not_name_is_not_asked(settings, on):
@@ -192,7 +116,7 @@ def test_what_the_settings_do_not_name_is_not_asked(settings, on):
 
 def test_a_role_on_a_billing_account_takes_no_condition():
     budget = {"BILLING_ACCOUNT": "012345-6789AB-CDEF01", "MONTHLY_BUDGET_USD": "100"}
-    resource: Resource = resources_of(read_settings(SETTINGS | budget))[permissions.BILLING]
+    resource: Resource = resources_of(read_settings(SETTINGS | budget))[people.BILLING]
 
     assert resource.command("billing.costsManager", "MEMBER") == (
         "gcloud billing accounts add-iam-policy-binding 012345-6789AB-CDEF01 "

@@ -9,7 +9,8 @@ import pytest
 from localcloud.infra.builds import AGENT_ROLES
 from localcloud.rights.needs import NONE, needs
 from localcloud.rights.roles import BASIC_ROLES, TABLE, UnknownRole, permissions_of
-from ops.gpu import build, permissions, rights, services
+from ops.gpu import build, rights, services
+from ops.people import GPU_WORK
 from tests.experiments import REPOSITORY
 
 PAGES = "https://cloud.google.com/iam/docs/roles-permissions/"
@@ -62,7 +63,7 @@ NAMED = {
     "docs/gpu.md": names_in(part_of("docs/gpu.md", "Rights")),
     "infrastructure-manager/": names_in(text_of("infrastructure-manager/README.md")),
     "ops/gpu/": {
-        *(f"roles/{right.role}" for right in permissions.RIGHTS),
+        *(f"roles/{right.role}" for right in GPU_WORK["deploy the lane"].rights),
         rights.AGENT,
         rights.PUBLISHER,
         rights.READ,
