@@ -17,6 +17,7 @@ from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
+from localcloud.rights.members import can_ask
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
 from localcloud.rights.resources import PROJECT_NUMBER, PolicyOf, holders
 from localcloud.routing import Handler, Route
@@ -82,7 +83,12 @@ class Rights:
         return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def is_at_work(self, member: str) -> bool:
-        """Return whether a member can do anything: an account of the project may be gone or disabled."""
+        """Return whether a member can do anything: an account of the project may be gone or disabled.
+
+        Nor can a token be of what policies name beside people and accounts, such as all owners of a project.
+        """
+        if not can_ask(member):
+            return False
         own = self._project and self._own_account.fullmatch(member)
         return not own or self._is_at_work(own[1])
 
@@ -133,6 +139,8 @@ class Rights:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
             if not self.is_at_work(request.member):
                 raise rejected(request.member)
+            if arguments.get("project") == PROJECT_NUMBER:
+                arguments["project"] = self._project  # the same project, and so the same policy
             look(request, arguments)
             with calling(Caller(request.member, self.ask, self.may)) as caller:
                 for each in needed:
