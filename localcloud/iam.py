@@ -250,6 +250,8 @@ def token_routes(accounts: AccountService, identity: Identity, rights: Rights) -
         except InvalidToken as error:
             return _no_grant(f"Invalid JWT: {error}.")
         email, audience = str(claims.get("iss", "")), claims.get("target_audience")
+        if rights.are_enforced and "assertion" in asked and not member(email).startswith("serviceAccount:"):
+            return _no_grant("Invalid grant: account not found")  # only accounts have keys
         if audience is None and rights.is_at_work(member(email)):
             token = token_of(member(email)) if email else "localcloud"
             return json_response({"access_token": token, "expires_in": TOKEN_SECONDS, "token_type": "Bearer"})

@@ -103,8 +103,8 @@ class Request:
     @property
     def member(self) -> str:
         """Return who asks: the member that the token names, or else the one whose door it is."""
-        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
-        return (scheme.lower() == "bearer" and member_of(token.strip())) or self._door
+        scheme, *token = self.headers.get("Authorization", "").split(maxsplit=1) or [""]
+        return (scheme.lower() == "bearer" and member_of("".join(token).strip())) or self._door
 
     def query_list(self, name: str) -> list[str]:
         """Return all values of a parameter that may be repeated."""

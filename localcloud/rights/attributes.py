@@ -39,6 +39,7 @@ def attributes_of(resource: str) -> Attributes:
     """Return what a condition sees of a resource. Names have the project's number, not its ID."""
     for pattern, kind, has_name in _TYPES:
         if pattern.fullmatch(resource):
-            name = _PROJECT.sub(f"projects/{PROJECT_NUMBER}", resource, count=1) if has_name else None
-            return Attributes(name, kind, kind.partition("/")[0])
+            project = _PROJECT.match(resource)  # only at the start: a name of an object may look like one
+            name = f"projects/{PROJECT_NUMBER}{resource[project.end() :]}" if project else resource
+            return Attributes(name if has_name else None, kind, kind.partition("/")[0])
     return _NONE

@@ -5,6 +5,7 @@ resource, not the member; storage, which has words of its own, names it (storage
 """
 
 from localcloud.messages import ApiError
+from localcloud.rights.members import can_ask
 
 # By the first part of a permission, where the service is called something else.
 _SERVICES = {"resourcemanager": "cloudresourcemanager", "billing": "cloudbilling"}
@@ -43,4 +44,6 @@ def rejected(member: str) -> ApiError:
     valid. https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
     """
     said = "Request had invalid authentication credentials. Expected OAuth 2 access token"
+    if not can_ask(member):
+        return ApiError(401, f"{said}: {member} is neither a person nor an account.")
     return ApiError(401, f"{said}: {member.partition(':')[2]} is deleted or disabled.")

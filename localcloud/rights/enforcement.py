@@ -19,8 +19,15 @@ from localcloud.rights.callers import Caller, calling
 from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
+from localcloud.rights.members import can_ask
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
-from localcloud.rights.resources import PolicyOf, holders, in_project, project_of_account
+from localcloud.rights.resources import (
+    PROJECT_NUMBER,
+    PolicyOf,
+    holders,
+    in_project,
+    project_of_account,
+)
 from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
@@ -91,7 +98,12 @@ class Rights:
         return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def is_at_work(self, member: str) -> bool:
-        """Return whether a member can do anything: an account of the project may be gone or disabled."""
+        """Return whether a member can do anything: an account of the project may be gone or disabled.
+
+        Nor can a token be of what policies name beside people and accounts, such as all owners of a project.
+        """
+        if not can_ask(member):
+            return False
         kind, _, email = member.partition(":")
         is_own = kind == "serviceAccount" and self._project and project_of_account(email) == self._project
         return not is_own or self._is_at_work(email)
@@ -152,6 +164,8 @@ class Rights:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
             if not self.is_at_work(request.member):
                 raise rejected(request.member)
+            if arguments.get("project") == PROJECT_NUMBER:
+                arguments["project"] = self._project  # the same project, and so the same policy
             look(request, arguments)
             deleted: list[str] = []
 

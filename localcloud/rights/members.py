@@ -5,17 +5,35 @@ names that account: https://google.aip.dev/auth/4111. Any other token is one of 
 (doors.py) through which the request came, so that programs that know nothing of members need none.
 """
 
+import re
+
 from localcloud.identity import InvalidToken, unverified_claims
 
 OWNER = "user:owner@example.com"  # made the project, and owns it
 _TOKEN = "localcloud."
 _ACCOUNTS = ".gserviceaccount.com"
+_KINDS = {"user": "user", "serviceaccount": "serviceAccount"}
+_NAME = re.compile(r"(?P<kind>user|serviceaccount):(?P<email>[^\s@:]+@[^\s@:]+)", re.IGNORECASE)
 
 
 def member(email: str) -> str:
     """Return how a policy names an account."""
-    kind = "serviceAccount" if email.endswith(_ACCOUNTS) else "user"
-    return f"{kind}:{email.lower()}"
+    email = email.lower()
+    return f"{'serviceAccount' if email.endswith(_ACCOUNTS) else 'user'}:{email}"
+
+
+def written(name: str) -> str:
+    """Return a member as it is written here, since an address has no case; "" if it is none.
+
+    Only people and accounts can ask. A policy may also name groups, all owners of a project, or everybody.
+    """
+    found = _NAME.fullmatch(name)
+    return f"{_KINDS[found['kind'].lower()]}:{found['email'].lower()}" if found else ""
+
+
+def can_ask(member: str) -> bool:
+    """Return whether a member is a person or an account."""
+    return member.partition(":")[0] in _KINDS.values()
 
 
 def token_of(name: str) -> str:
@@ -24,8 +42,12 @@ def token_of(name: str) -> str:
 
 
 def member_of(token: str) -> str:
-    """Return the member that a token names; "" if it names none. No signature is checked."""
-    return token.removeprefix(_TOKEN) if token.startswith(_TOKEN) else _signer(token)
+    """Return the member that a token names; "" if it names none, and what it names if that cannot ask.
+
+    No signature is checked.
+    """
+    name = token.removeprefix(_TOKEN) if token.startswith(_TOKEN) else _signer(token)
+    return written(name) or name
 
 
 def _signer(token: str) -> str:

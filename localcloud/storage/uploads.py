@@ -30,6 +30,9 @@ class Upload:
     member: str  # who began it; "" in a cloud that enforces nothing
 
 
+_PARTS = "parts-"  # how the ID of an upload in parts begins
+
+
 class Uploads:
     def __init__(self, folder: Path, database: Database):
         self._folder = folder / "uploads"
@@ -40,8 +43,8 @@ class Uploads:
 
         self._remove_leftovers()
 
-    def start(self, target: Target, metadata: dict[str, Any]) -> str:
-        upload_id = secrets.token_urlsafe(24)
+    def start(self, target: Target, metadata: dict[str, Any], in_parts: bool = False) -> str:
+        upload_id = (_PARTS if in_parts else "") + secrets.token_urlsafe(24)
         self._database.execute(
             "INSERT INTO uploads (id, bucket, name, metadata, conditions, member) VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -56,10 +59,18 @@ class Uploads:
         return upload_id
 
     @contextmanager
-    def use(self, upload_id: str) -> Iterator[Upload]:
-        """Yield an upload, locked for this request."""
+    def use(self, upload_id: str, of: Target | None = None) -> Iterator[Upload]:
+        """Yield an upload, locked for this request; one in parts only as an upload `of` its object.
+
+        Whoever knows the ID of a resumable upload may use it. Each request for a part instead needs rights on
+        the object that it names, which must be the upload's own.
+        """
         with self._locks[hash(upload_id) % len(self._locks)]:
-            yield self._find(upload_id)
+            upload = self._find(upload_id)
+            named = (of.bucket, of.name) if of else None
+            if named != ((upload.target.bucket, upload.target.name) if _is_in_parts(upload_id) else None):
+                raise _no_upload(upload_id)
+            yield upload
 
     def finish(self, upload: Upload, record: ObjectRecord) -> None:
         self._database.execute(
@@ -123,7 +134,7 @@ class Uploads:
     def _find(self, upload_id: str) -> Upload:
         rows = self._database.execute("SELECT * FROM uploads WHERE id = ?", (upload_id,))
         if not rows:
-            raise ApiError(404, f"There is no upload {upload_id}.", reason="NoSuchUpload")
+            raise _no_upload(upload_id)
         row = rows[0]
         conditions = Preconditions(**json.loads(row["conditions"]))
         target = Target(row["bucket"], row["name"], conditions=conditions)
@@ -149,3 +160,11 @@ class Uploads:
         self._path(upload).unlink(missing_ok=True)
         for path in self._folder.glob(f"{upload.id}.*"):
             path.unlink(missing_ok=True)
+
+
+def _is_in_parts(upload_id: str) -> bool:
+    return upload_id.startswith(_PARTS)
+
+
+def _no_upload(upload_id: str) -> ApiError:
+    return ApiError(404, f"There is no upload {upload_id}.", reason="NoSuchUpload")

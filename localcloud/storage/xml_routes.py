@@ -63,7 +63,7 @@ class XmlRoutes:
         check_object_name(name)
         metadata = _metadata(request)
         new_properties(metadata)
-        upload_id = self._uploads.start(Target(bucket, name), metadata)
+        upload_id = self._uploads.start(Target(bucket, name), metadata, in_parts=True)
         elements = {"Bucket": bucket, "Key": name, "UploadId": upload_id}
         return _xml("InitiateMultipartUploadResult", elements)
 
@@ -71,7 +71,7 @@ class XmlRoutes:
         number = whole_number(request.query, "partNumber") or 0
         if not 1 <= number <= MAX_PARTS:
             raise ApiError(400, f"partNumber must be 1 to {MAX_PARTS}.")
-        with self._uploads.use(request.query.get("uploadId", "")) as upload:
+        with self._uploads.use(request.query.get("uploadId", ""), Target(bucket, name)) as upload:
             expected = expected_digests(request.headers)
             part = self._uploads.save_part(upload, number, request.body, expected)
         return Response(200, {"ETag": f'"{part.md5}"', "X-Goog-Hash": _hashes(part)})
@@ -79,7 +79,7 @@ class XmlRoutes:
     def _complete(self, request: Request, bucket: str, name: str) -> Response:
         numbers = _part_numbers(request.read_all())
         with (
-            self._uploads.use(request.query.get("uploadId", "")) as upload,
+            self._uploads.use(request.query.get("uploadId", ""), Target(bucket, name)) as upload,
             self._objects.draft() as draft,
         ):
             self._uploads.join_parts(upload, numbers, draft)
@@ -95,7 +95,7 @@ class XmlRoutes:
         return response
 
     def abort(self, request: Request, bucket: str, name: str) -> Response:
-        with self._uploads.use(request.query.get("uploadId", "")) as upload:
+        with self._uploads.use(request.query.get("uploadId", ""), Target(bucket, name)) as upload:
             self._uploads.cancel(upload)
         return Response(204)
 

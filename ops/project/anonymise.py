@@ -47,22 +47,35 @@ _FORMS: list[tuple[str, str]] = [
     ("token", rf"{_HEAD}(github_pat_\w{{12,}})"),
     ("token", r"(?:Bearer|Basic|token)[\s:=]+([\w.~+/=-]{16,})"),
     ("token", r"://([^/\s@'\"]+)@"),
-    ("token", r"(?:password|passwd|pwd|secret|api_?key|access_?token)['\"]?\s*[:=]\s*['\"]?([^\s'\",;&]+)"),
+    (
+        "token",
+        r"(?:password|passwd|pwd|secret|api[_-]?key|(?:access|refresh)[_-]?token)['\"]?\s*[:=]\s*['\"]?([^\s'\",;&]+)",
+    ),
     ("id", r"(?<![0-9a-f])([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?![0-9a-f])"),
     ("agent", r"([\w.+-]+@gcp-sa-[\w-]+\.iam\.gserviceaccount\.com)"),
     ("account", r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)"),
+    ("account", r"([\w.+-]+@(?!sha\d)[a-z][\w-]*)(?!\.\w)"),
     ("billing", r"(?<![0-9A-F])([0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6})(?![0-9A-F])"),
     ("object", r"gs://[^\s/'\"]+/([^\s'\"<>|,;]*[^\s'\"<>|,;.:)\]])"),
     ("object", r"/o/([^\s'\"<>|,;?]*[^\s'\"<>|,;?.:)\]])"),
     ("bucket", r"gs://([\w.-]*\w)"),
     ("bucket", rf"/b/{_SEGMENT}"),
     ("bucket", r"https?://storage\.googleapis\.com/(?!storage/|upload/|download/|batch/)([\w.-]+)"),
+    ("bucket", r"://([\w.-]+)\.storage\.googleapis\.com"),
+    ("bucket", r"/storage/browser/(?:_details/)?([\w.-]+)"),
     ("project", r"docker\.pkg\.dev/([\w.-]+)"),
+    ("project", r"\bgcr\.io/(?!cloud-builders|google)([\w.-]+)"),
+    ("project", r"[?&]project=([\w.-]+)"),
+    ("project", rf"{_HEAD}projects/[\w.-]+:([\w-]+)"),  # of a project in a domain
     ("registry", r"docker\.pkg\.dev/[\w.-]+/([\w.-]+)"),
     ("repository", r"github\.com[/:]([\w.-]+/[\w.-]*\w)"),
-    ("repository", r"(?:git@|ssh://)[\w.-]+[/:]([\w.-]+/[\w.-]*\w)"),
+    ("repository", r"(?:git@|ssh://)[\w.-]+[/:]([\w.-]+(?:/[\w.-]+)*/[\w.-]*\w)"),
+    ("repository", r"://[^\s/]+/([\w./-]+)\.git\b"),
     ("host", rf"[a-z+]{{3,}}://(?:[^/\s@'\"]*@)?({_END}+)"),
     ("host", r"host(?:name)?['\"]?\s*[=: ]\s*['\"]([\w.-]+)"),
+    ("host", r"resolve (?:host|proxy)(?: name)?[\s:]+['\"]?([\w.-]*\w)"),
+    ("host", r"connect(?:ion)? to (?:host )?['\"]?([\w.-]*\w)['\"]?,? port"),
+    ("host", r"getaddrinfo[\w ]* ['\"]?([\w.-]*\w)['\"]?"),
     ("host", rf"{_HEAD}((?:[\w-]+\.)+(?:{_TOP}|{_COUNTRY}))(?![\w.-]*[\w-])"),
     *[(kind, rf"{_HEAD}(?:{words})(?:/|%2F){_SEGMENT}") for kind, words in _COLLECTIONS.items()],
     ("project", r"project(?:_?id)?[\s:=]+(?=[a-z]*[\d-])([a-z][a-z0-9-]{4,28}[a-z0-9])"),
@@ -74,7 +87,13 @@ _FORMS: list[tuple[str, str]] = [
         rf"(?<![\w/:.}})-])(~?/{_NO_ROUTE}[^\s'\"<>|,;:]*/[^\s'\"<>|,;:]+)",
     ),
     ("path", r"(?:file://|home |folder |directory )((?:/[\w.@+-]+)+)"),
+    ("path", r"(?<![\w/])(~[\w.-]*/[^\s'\"<>|,;:]+)"),
     ("user", r"(?<![\w.])/(?:home|users)/([\w.@+-]+)"),
+    ("user", r"(?<![\w/])~([a-z_][\w.-]*)/"),
+    ("user", r"\b[ug]id=\d+\(([\w.-]+)\)"),
+    ("user", r"\b(?:user|username|login)=['\"]?([\w.@-]*\w)"),
+    ("host", r"\bhost(?:name)?=['\"]?([\w.-]*\w)"),
+    ("name", r"\b(?:account|secret|bucket|repository|workflow|job|user)[\s:]*\[([\w.@-]*\w)\]"),
     ("token", r"(?<![\w])((?=(?:[A-Za-z_-]*\d){6})[\w-]{40,})"),
 ]
 _ADDRESSES = re.compile(r"(?<![\w.:])[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]+(?![\w])")
@@ -137,8 +156,11 @@ class Anonymiser:
             for found in form.finditer(text):
                 self.learn(kind, found[1])
         for found in _ADDRESSES.finditer(text):
-            if _is_address(found[0].rstrip(".:")):
-                self.learn("ip", found[0].rstrip(".:"))
+            whole = found[0].rstrip(".:")
+            for address in (whole, whole.rpartition(":")[0]):  # the second without its port
+                if _is_address(address):
+                    self.learn("ip", address)
+                    break
 
     def _replaced(self, node: Any) -> Any:
         if isinstance(node, dict):
