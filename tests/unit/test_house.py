@@ -71,7 +71,6 @@ SHORT = {
     "modeling/bounds.py": "the bounds of numbers, for modeling, ops and scripts alike",
     "modeling/threads.py": "how many threads, for modeling, ops and scripts alike",
     "modeling/randomness.py": "the one place that makes a random generator",
-    "localcloud/rights/members.py": "members and their tokens, for requests, policies and doors alike",
     "scripts/pack_forecast.py": "a door: run_builder.sh starts it",
 }
 MOST_PARAMETERS = 15  # of a task
