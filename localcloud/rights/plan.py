@@ -14,7 +14,9 @@ from localcloud.projects import PROJECT_NUMBER
 from localcloud.rights.grants import Grant
 from localcloud.rights.resources import bucket_name
 
-_GIVES = re.compile(r"google_\w+_(iam_(member|binding|policy|custom_role)|acl|access_control)")
+_GIVES = re.compile(
+    r"google_\w+_(iam_(member|binding|policy|custom_role)|acl|access_control)|google_iam_\w+_policy"
+)
 _KIND = re.compile(r"(?P<of>google_\w+)_iam_(?P<many>member|binding)")
 _AGENT = re.compile(r"serviceAccount:service-\d+@(?P<domain>[a-z0-9-]+\.iam\.gserviceaccount\.com)")
 _ACCOUNT = re.compile(r".*@(?P<project>[a-z0-9-]+)\.iam\.gserviceaccount\.com")
@@ -40,6 +42,8 @@ def grants_of_plan(plan: Mapping[str, Any]) -> dict[Grant, str]:
     """
     if not is_plan(plan):
         raise PlanError("no plan: resource_changes is missing; write it with `terraform show -json PLAN`")
+    if plan.get("errored"):
+        raise PlanError("the plan is not complete, because `terraform plan` ended with an error: correct it")
     try:
         return {
             grant: change["address"]
