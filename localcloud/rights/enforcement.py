@@ -24,6 +24,7 @@ from localcloud.routing import Handler, Route
 
 _QUESTION = ("member", "permission", "resource")
 _BLANK = re.compile(r"{(\??)(\w+)}")  # in the template of a resource
+_PLACES = ("project", "location", "region")  # segments of paths that no slash is in
 
 Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
 
@@ -139,6 +140,7 @@ class Rights:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
             if not self.is_at_work(request.member):
                 raise rejected(request.member)
+            _check_place(arguments)
             if arguments.get("project") == PROJECT_NUMBER:
                 arguments["project"] = self._project  # the same project, and so the same policy
             look(request, arguments)
@@ -152,6 +154,13 @@ class Rights:
             return answer
 
         return guarded
+
+
+def _check_place(arguments: Mapping[str, str]) -> None:
+    """Refuse a project or location with an encoded slash, which would make it the name of something else."""
+    for name in _PLACES:
+        if "/" in arguments.get(name, ""):
+            raise ApiError(400, f"Invalid {name}: {arguments[name]}")
 
 
 def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str:

@@ -134,6 +134,19 @@ def test_a_policy_that_is_set_by_the_number_of_the_project_is_its_policy(lab):
         assert api(lab, "GET", workflows, ANN).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/secrets", "/secrets/theirs", "", "/locations/us-central1%2Fx/workflows"])
+def test_a_resource_of_ones_own_is_no_project(lab, path):
+    secrets = f"/v1/projects/{PROJECT}/secrets"
+    api(lab, "POST", f"{secrets}?secretId=mine", json={"replication": {"automatic": {}}})
+    policy = {"bindings": [{"role": "roles/secretmanager.admin", "members": [ANN]}]}
+    api(lab, "POST", f"{secrets}/mine:setIamPolicy", json={"policy": policy}).raise_for_status()
+
+    answer = api(lab, "GET", f"/v1/projects/{PROJECT}%2Fsecrets%2Fmine{path}", ANN)
+
+    assert answer.status_code == 400
+    assert "Invalid " in answer.json()["error"]["message"]
+
+
 def test_a_policy_that_nobody_can_enforce_is_named_before_anything_is_enforced(tmp_path):
     binding = {"role": "roles/storage.objectMystery", "members": ["allUsers"]}
     with running(tmp_path) as cloud:
