@@ -27,7 +27,7 @@ HasAccount = Callable[[str], bool]
 CONDITIONS_VERSION = 3
 EMPTY: Policy = {"bindings": []}
 _ROLE = re.compile(r"roles/[\w.]+|(?:projects|organizations)/[\w.:-]+/roles/[\w.]+")
-_MEMBER = re.compile(
+MEMBER = re.compile(
     r"allUsers|allAuthenticatedUsers"
     r"|deleted:(?:user|serviceAccount|group):\S+\?uid=\d+"
     r"|(?:user|serviceAccount|group|domain|projectOwner|projectEditor|projectViewer|principal|principalSet):\S+"
@@ -146,6 +146,17 @@ def _check_binding(
         _check_enforceable(role, binding.get("members", []), (condition or {}).get("expression", ""))
 
 
+def check_kept(policy: Policy) -> None:
+    """Refuse a policy that was set where nothing is enforced, and cannot be.
+
+    Raises
+    ------
+    ApiError
+    """
+    for each in policy["bindings"]:
+        _check_enforceable(each["role"], each["members"], each.get("condition", {}).get("expression", ""))
+
+
 def _check_enforceable(role: str, members: list[str], expression: str) -> None:
     try:
         check_binding(role, members, expression)
@@ -154,7 +165,7 @@ def _check_enforceable(role: str, members: list[str], expression: str) -> None:
 
 
 def _check_member(member: str, has_account: HasAccount, known: set[str]) -> None:
-    if not _MEMBER.fullmatch(member):
+    if not MEMBER.fullmatch(member):
         raise ApiError(400, f"The member {member} is of an unknown type.")
     kind, _, email = member.partition(":")
     is_account = kind == "serviceAccount" and bool(project_of_account(email))

@@ -24,6 +24,8 @@ from typing import Any
 from localcloud.rights.attributes import Attributes, attributes_of
 
 MOST_DEPTH = 50  # of parentheses and negations
+MOST_OPERATORS = 12  # && and ||: https://cloud.google.com/iam/quotas; whether ! counts as well is not said
+_SHOWN = 20_000  # characters of an expression in an error
 _TOKEN = re.compile(
     r"""\s*(?:
     (?P<string>"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*')
@@ -35,7 +37,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ESCAPE = re.compile(
-    r"""\\(?:(?P<plain>[abfnrtv\\?"'`])|x(?P<x>[0-9A-Fa-f]{2})|u(?P<u>[0-9A-Fa-f]{4})
+    r"""\\(?:(?P<plain>[abfnrtv\\?"'`])|[xX](?P<x>[0-9A-Fa-f]{2})|u(?P<u>[0-9A-Fa-f]{4})
     |U(?P<long>[0-9A-Fa-f]{8})|(?P<octal>[0-3][0-7]{2})|(?P<wrong>.))""",
     re.VERBOSE | re.DOTALL,
 )
@@ -93,6 +95,9 @@ class _Parser:
         whole = self._either()
         if self._next[0] != "end":
             raise self._unreadable(f"{self._next[1]} is not expected here")
+        operators = sum(token in (("mark", "&&"), ("mark", "||")) for token in self._tokens)
+        if operators > MOST_OPERATORS:
+            raise self._unreadable(f"it has {operators} logical operators, and may have {MOST_OPERATORS}")
         return self._need(whole, "boolean", "the whole")
 
     def _either(self) -> _Part:
@@ -220,7 +225,9 @@ class _Parser:
             yield kind, re.sub(r"\s", "", found[kind]) if kind == "name" else found[kind]
 
     def _unreadable(self, why: str) -> UnreadableCondition:
-        return UnreadableCondition(f"the condition {self._expression!r} cannot be read: {why}")
+        shown = repr(self._expression)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+        return UnreadableCondition(f"the condition {shown} cannot be read: {why:.{_SHOWN}}")
 
 
 def _lifted(function: Callable[..., Any], *values: Evaluate) -> Evaluate:

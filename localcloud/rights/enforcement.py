@@ -35,6 +35,7 @@ _CHANGES_A_POLICY = ".setIamPolicy"  # end of the permissions to do so
 _DELETES = ".delete"
 _YET = "; a role that allows it was given, and does not count yet"
 _BLANK = re.compile(r"{(\??)(\w+)}")  # in the template of a resource
+_PLACES = ("project", "location", "region")  # segments of paths that no slash is in
 
 GrantsOf = Callable[[str], list[Grant]]  # of a resource, in its policy
 Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
@@ -164,6 +165,7 @@ class Rights:
                 raise UnknownNeed(f"the permission of {route.name} is unknown: add it to rights/methods/")
             if not self.is_at_work(request.member):
                 raise rejected(request.member)
+            _check_place(arguments)
             if arguments.get("project") == PROJECT_NUMBER:
                 arguments["project"] = self._project  # the same project, and so the same policy
             look(request, arguments)
@@ -186,6 +188,13 @@ class Rights:
             return answer
 
         return guarded
+
+
+def _check_place(arguments: Mapping[str, str]) -> None:
+    """Refuse a project or location with an encoded slash, which would make it the name of something else."""
+    for name in _PLACES:
+        if "/" in arguments.get(name, ""):
+            raise ApiError(400, f"Invalid {name}: {arguments[name]}")
 
 
 def _resource(need: Need, request: Request, arguments: Mapping[str, str]) -> str:

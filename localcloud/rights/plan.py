@@ -13,7 +13,9 @@ from typing import Any
 from localcloud.rights.grants import Grant
 from localcloud.rights.resources import PROJECT_NUMBER, account_name, bucket_name, project_of_account
 
-_GIVES = re.compile(r"google_\w+_(iam_(member|binding|policy|custom_role)|acl|access_control)")
+_GIVES = re.compile(
+    r"google_\w+_(iam_(member|binding|policy|custom_role)|acl|access_control)|google_iam_\w+_policy"
+)
 _KIND = re.compile(r"(?P<of>google_\w+)_iam_(?P<many>member|binding)")
 _AGENT = re.compile(r"serviceAccount:service-\d+@(?P<domain>[a-z0-9-]+\.iam\.gserviceaccount\.com)")
 
@@ -38,6 +40,8 @@ def grants_of_plan(plan: Mapping[str, Any]) -> dict[Grant, str]:
     """
     if not is_plan(plan):
         raise PlanError("no plan: resource_changes is missing; write it with `terraform show -json PLAN`")
+    if plan.get("errored"):
+        raise PlanError("the plan is not complete, because `terraform plan` ended with an error: correct it")
     try:
         return {
             grant: change["address"]

@@ -68,6 +68,11 @@ def holders(resource: str, project_of_buckets: str) -> list[str]:
     return [found[0], found[-1]] if len(found) > 1 else found
 
 
+def has_policy(name: str) -> bool:
+    """Return whether a resource of this name would have a policy of its own."""
+    return any(pattern.fullmatch(name) for pattern in _KINDS.values())
+
+
 def policies(**by_kind: Callable[..., Policy]) -> PolicyOf:
     """Return the function that finds a resource's policy, from those of each kind of resource."""
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from localcloud.child import CannotStart
 from localcloud.faults import Faults
 from localcloud.iam import AccountService
-from localcloud.messages import Request, error_response
+from localcloud.messages import ApiError, Request, error_response
+from localcloud.policies import EMPTY, check_kept
 from localcloud.rights.enforcement import Rights
 from localcloud.routing import Route, Router
 from localcloud.storage.batch_route import BatchRoute
@@ -37,6 +39,15 @@ class StorageService:
         self._lock, self._accounts = database.lock, accounts
 
     def router(self, faults: Faults, control_routes: list[Route], rights: Rights) -> Router:
+        """Return what answers at the port of storage.
+
+        Raises
+        ------
+        CannotStart
+            Rights are enforced, and a bucket was kept with a policy that cannot be.
+        """
+        if rights.are_enforced:
+            self._check_policies()
         batch = BatchRoute(faults)
         routes = [
             *ObjectRoutes(self.buckets, self.objects).routes(),
@@ -55,6 +66,17 @@ class StorageService:
         guarded = rights.guarded(list(map(_with_own_words, routes)), look)
         batch.router = Router([*control_routes, *guarded], short_path)
         return batch.router
+
+    def _check_policies(self) -> None:
+        """Refuse what was kept by a cloud that enforced nothing, if nobody knows what it allows."""
+        for bucket in self.buckets.all():
+            try:
+                check_kept(bucket.get("iamPolicy", EMPTY))
+            except ApiError as error:
+                raise CannotStart(
+                    f"gs://{bucket['name']} was kept with a policy that cannot be enforced: {error.message}; "
+                    "or start without rights, and remove the binding"
+                ) from None
 
     def _need_buckets(self, arguments: Mapping[str, str]) -> None:
         """Refuse a bucket that is not there with a 404, whoever asks.

@@ -18,6 +18,20 @@ from ops.settings import Settings
 from ops.terminal import counted
 
 
+def check_words(file: str | None, who: str | None, furnish: bool) -> None:
+    """Refuse --rights or --as without a value, as from a variable that is not set, and beside --furnish.
+
+    Raises
+    ------
+    UserError
+    """
+    for option, value, example in (("--rights", file, "rights.json"), ("--as", who, "look")):
+        if value is not None and furnish:
+            raise UserError(f"{option}: the cloud is started with it; call --furnish alone in its shell")
+        if value == "":
+            raise UserError(f"{option} needs a value, e.g. {option} {example}")
+
+
 def with_rights(
     request: CloudRequest, settings: Settings, file: str, who: str, iam_delay: int = 0
 ) -> CloudRequest:

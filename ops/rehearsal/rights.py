@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.environment import client_environment
+from localcloud.policies import MEMBER
 from localcloud.process import Cloud as Emulator
 from localcloud.rights.conditions import UnreadableCondition
 from localcloud.rights.grants import Grant, NoSuchCondition, check_binding
 from localcloud.rights.plan import PlanError, grants_of_plan, is_plan, plan_variable
-from localcloud.rights.resources import bucket_name
+from localcloud.rights.resources import bucket_name, has_policy
 from localcloud.rights.roles import OWNER_ROLE, UnknownRole
 from ops import people
 from ops.failures import UserError
@@ -72,7 +73,15 @@ class Rights:
                 f"--rights {source}: no JSON; write it with {PLAN}, not with `terraform plan -out`"
             ) from None
         rights = cls.of_plan(content, source) if is_plan(content) else cls(_recorded(content, source), source)
+        if not rights.grants:
+            raise UserError(
+                f"--rights {source}: gives nobody a role; name a plan of terraform/ or terraform/gpu/"
+            )
         for grant in rights.grants:
+            if not has_policy(grant.holder):
+                raise UserError(f"{source}: {grant.holder!r} is no resource that has a policy")
+            if not MEMBER.fullmatch(grant.member):
+                raise UserError(f"{source}: the member {grant.member!r} is of an unknown type")
             try:
                 check_binding(grant.role, [grant.member], grant.condition)
             except (UnknownRole, UnreadableCondition, NoSuchCondition) as error:

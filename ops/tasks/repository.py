@@ -32,19 +32,20 @@ def localcloud(
     docker=False,
     storage_port=None,
     apis_port=None,
-    rights="",
+    rights=None,
     iam_delay=0,
-    as_="",
+    as_=None,
     furnish=False,
     dry_run=False,
 ):
     """Run an emulated Google Cloud on this machine until Ctrl-C, and print the exports for a shell."""
+    furnishing.check_words(rights, as_, furnish)
     if furnish:
         furnishing.furnish_this_shell(the_cloud(dry_run))
         return
     settings = read_settings()
     request = local_cloud.CloudRequest(clock_speed, docker, storage_port or 0, apis_port or 0)
-    request = furnishing.with_rights(request, settings, rights, as_, iam_delay)
+    request = furnishing.with_rights(request, settings, rights or "", as_ or "", iam_delay)
     furnishing.announce(request)
     local_cloud.run_emulator(Shell(dry_run), settings, request)
 

@@ -10,6 +10,7 @@ from ops.gpu import cost as gpu_cost
 from ops.laptop import local_run, run_tables
 from ops.rehearsal import gpu_lane, rehearsal
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
+from ops.rehearsal.furnish import check_words
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
@@ -141,11 +142,12 @@ def stage(c, stage, request, task_index=None, num_inputs=None, dry_run=False):
     },
     optional=["rights"],
 )
-def rehearse(c, request, lane="batch", rights="", iam_delay=0, dry_run=False):
+def rehearse(c, request, lane="batch", rights=None, iam_delay=0, dry_run=False):
     """Run an experiment on an emulated cloud and on this machine, and compare the outputs."""
     if lane not in REHEARSALS:
         raise UserError(f"--lane {lane}: use {' or '.join(REHEARSALS)}")
-    REHEARSALS[lane](Shell(dry_run), read_settings(), request, rights, iam_delay)
+    check_words(rights, None, furnish=False)
+    REHEARSALS[lane](Shell(dry_run), read_settings(), request, rights or "", iam_delay)
 
 
 @verb(

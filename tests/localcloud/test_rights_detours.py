@@ -1,10 +1,16 @@
 """Ways around a denial: names in another spelling, uploads of others, and tokens of whoever cannot ask."""
 
+import subprocess
+import sys
+
 import pytest
 import requests
 
+from localcloud.process import running
 from localcloud.rights.members import OWNER, token_of
 from localcloud.rights.resources import PROJECT_NUMBER
+from tests.emulated import create_bucket
+from tests.experiments import REPOSITORY
 from tests.localcloud.governed import assertion
 from tests.localcloud.jobs import PROJECT
 from tests.localcloud.storage_lab import ANN, READER, WRITER
@@ -126,3 +132,34 @@ def test_a_policy_that_is_set_by_the_number_of_the_project_is_its_policy(lab):
         assert api(lab, "POST", f"/v1/projects/{project}:getIamPolicy").json()["bindings"] == [binding]
         workflows = f"/v1/projects/{project}/locations/us-central1/workflows"
         assert api(lab, "GET", workflows, ANN).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/secrets", "/secrets/theirs", "", "/locations/us-central1%2Fx/workflows"])
+def test_a_resource_of_ones_own_is_no_project(lab, path):
+    secrets = f"/v1/projects/{PROJECT}/secrets"
+    api(lab, "POST", f"{secrets}?secretId=mine", json={"replication": {"automatic": {}}})
+    policy = {"bindings": [{"role": "roles/secretmanager.admin", "members": [ANN]}]}
+    api(lab, "POST", f"{secrets}/mine:setIamPolicy", json={"policy": policy}).raise_for_status()
+
+    answer = api(lab, "GET", f"/v1/projects/{PROJECT}%2Fsecrets%2Fmine{path}", ANN)
+
+    assert answer.status_code == 400
+    assert "Invalid " in answer.json()["error"]["message"]
+
+
+def test_a_policy_that_nobody_can_enforce_is_named_before_anything_is_enforced(tmp_path):
+    binding = {"role": "roles/storage.objectMystery", "members": ["allUsers"]}
+    with running(tmp_path) as cloud:
+        create_bucket(cloud, "kept-bucket")
+        policy = f"{cloud.storage}/storage/v1/b/kept-bucket/iam"
+        requests.put(policy, json={"bindings": [binding]}, timeout=10).raise_for_status()
+
+    words = [sys.executable, "-m", "localcloud", "--state", str(tmp_path), "--rights-of", PROJECT]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
+
+    assert ended.returncode == 2
+    lines = ended.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert (
+        "gs://kept-bucket was kept with a policy that cannot be enforced: The binding of roles/st" in lines[0]
+    )

@@ -19,6 +19,16 @@ def operator(tmp_path):
     return Operator(tmp_path, sampled())
 
 
+def plan_with(**more) -> str:
+    """Return a plan that has more fields, or others."""
+    return json.dumps(json.loads(plan_of()) | more)
+
+
+def record_of(holder: str, member: str = MEMBER) -> str:
+    row = {"holder": holder, "role": "roles/viewer", "member": member, "condition": ""}
+    return json.dumps({"asked": [{"by": [row]}]})
+
+
 def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-lab-forecasts") -> str:
     """Return a plan as `terraform show -json` prints it, with one binding."""
     conditions = [{"title": "t", "expression": condition}] if condition else []
@@ -52,8 +62,33 @@ def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-
             "rights.json: roles/pubsub.viewer of user:a@example.com: localcloud",
         ),
         (plan_of(condition="resource.name.size() > 3"), "rights.json: roles/viewer of user:a@example.com: "),
+        (plan_with(errored=True), "rights.json: the plan is not complete"),
+        (plan_of().replace(MEMBER, "anybody"), "rights.json: the member 'anybody' is of an unknown type"),
+        (
+            plan_of().replace("google_project_iam_member", "google_iam_deny_policy"),
+            "rights.json: google_iam_deny_policy.a: nobody knows here what google_iam_deny_policy gives",
+        ),
+        (plan_with(resource_changes=[]), "--rights rights.json: gives nobody a role; name a plan"),
+        ('{"asked": []}', "--rights rights.json: gives nobody a role; name a plan"),
+        (record_of("somewhere"), "rights.json: 'somewhere' is no resource that has a policy"),
+        (record_of("projects/p", "a@example.com"), "rights.json: the member 'a@example.com' is of an"),
     ],
-    ids=["no file", "no JSON", "something else", "no record", "no plan", "unknown role", "odd condition"],
+    ids=[
+        "no file",
+        "no JSON",
+        "something else",
+        "no record",
+        "no plan",
+        "unknown role",
+        "odd condition",
+        "broken plan",
+        "odd member",
+        "deny policy",
+        "plan of nothing",
+        "empty record",
+        "record of nothing",
+        "record of nobody",
+    ],
 )
 @pytest.mark.parametrize("words", [["rehearse"], ["rehearse", "--lane", "gpu"], ["localcloud"]], ids=" ".join)
 def test_a_file_without_rights_is_refused_in_a_line_before_anything_is_started(operator, words, text, said):
@@ -110,6 +145,10 @@ def test_a_dry_run_prints_how_terraform_is_planned(operator):
     [
         (["--as", "look"], "--as look: only with --rights FILE"),
         (["--iam-delay", "60"], "--iam-delay 60: only with --rights FILE"),
+        (["--rights", ""], "--rights needs a value, e.g. --rights rights.json"),
+        (["--rights", "rights.json", "--as", ""], "--as needs a value, e.g. --as look"),
+        (["--furnish", "--rights", "rights.json"], "--rights: the cloud is started with it; call --furnish"),
+        (["--furnish", "--as", "look"], "--as: the cloud is started with it; call --furnish alone"),
         (
             ["--rights", "rights.json", "--as", "runs"],
             "--as runs: use one of look, run, run-single-jobs, check, report, build, set-the-token, "

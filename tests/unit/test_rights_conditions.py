@@ -141,6 +141,7 @@ def test_a_string_is_read_with_its_escapes(written, meant):
         (r'resource.name == "\q"', r"\\q is no escape"),
         (r'resource.name == "\ud800"', r"\\ud800 is no escape"),
         ("!" * MOST_DEPTH + "true", "nested more than"),
+        (" && ".join(["true"] * 14), "13 logical operators, and may have 12"),
         ("(" * 5000 + "true" + ")" * 5000, "nested more than"),
     ],
 )
@@ -203,6 +204,20 @@ def test_type_and_service_follow_from_the_name_of_a_resource(resource, seen):
 )
 def test_an_attribute_that_a_resource_does_not_have_never_grants_access(expression, is_so):
     assert is_true(expression, JOB) is is_so
+
+
+@pytest.mark.parametrize(
+    "name", ["projects/x", "a/projects/x/y", "a//b", "a%2Fb", "../a", "\n", "é'\"\\", " "]
+)
+def test_the_name_of_an_object_is_seen_as_it_is(name):
+    assert attributes_of(f"{BUCKET}/objects/{name}").name == f"{BUCKET}/objects/{name}"
+
+
+def test_an_error_shows_no_more_of_an_expression_than_can_be_read():
+    with pytest.raises(UnreadableCondition) as refused:
+        parsed("(" * 10**6)
+
+    assert len(str(refused.value)) < 50_000
 
 
 def test_a_condition_on_names_of_objects_allows_nothing_on_the_bucket():
