@@ -169,9 +169,8 @@ def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant
     """Yield the grants of people, one for each work; without a secret, none on it."""
     places = _places(settings)
     for work in works:
-        for role, on in people.roles_of(work):
-            if holder := places[on]:
-                yield Grant(holder, f"roles/{role}", person(work))
+        roles = dict.fromkeys((places[on], role) for role, on in people.roles_of(work))  # places may be one
+        yield from (Grant(holder, f"roles/{role}", person(work)) for holder, role in roles if holder)
 
 
 def _places(settings: Settings) -> dict[str, str]:

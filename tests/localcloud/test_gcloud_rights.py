@@ -5,7 +5,8 @@ import json
 import pytest
 
 from localcloud.process import running
-from ops.gpu.roles import ROLES
+from ops.people import PROJECT as THE_PROJECT
+from ops.people import roles_of
 from tests.emulated import add_image, post
 from tests.localcloud.rights_api import PROJECT, REGION, RESOURCE, RUN_HOST, Enforced
 from tests.localcloud.run_api import DIGEST, IMAGE, PLACE
@@ -68,7 +69,7 @@ def test_gcloud_deploys_a_service_for_whoever_may_act_as_its_account(project, cl
 def test_the_roles_that_gpu_check_lists_are_enough_for_what_a_deployment_types(project, cloud, tmp_path):
     """Those of its commands that use the APIs of services, accounts, dashboards and the project."""
     add_image(cloud, IMAGE, DIGEST)
-    project.grant(ANA, *ROLES)
+    project.grant(ANA, *(f"roles/{role}" for role, on in roles_of("deploy the lane") if on == THE_PROJECT))
     dashboard = tmp_path / "dashboard.json"
     dashboard.write_text(json.dumps({"displayName": "lane", "gridLayout": {}}))
     service = ("app", "--region", REGION)

@@ -6,7 +6,7 @@ import requests
 from localcloud.process import running
 from localcloud.rights.members import OWNER, token_of
 from localcloud.storage.database import Database
-from tests.emulated import create_bucket
+from tests.emulated import create_bucket, request
 from tests.localcloud.jobs import PROJECT
 from tests.localcloud.storage_lab import ANN, BOB, READER, WRITER, Lab
 
@@ -139,6 +139,19 @@ def test_test_permissions_answers_those_that_the_caller_has_and_needs_none(lab):
     assert lab.ask(ANN, "GET", path).json()["permissions"] == ["storage.objects.get"]
     assert lab.ask(BOB, "GET", path).json()["permissions"] == []
     assert lab.asked(ANN) == lab.asked(BOB) == set()
+
+
+@pytest.mark.parametrize("name", ["storage.objects.*", "storage.objects.fly", "batch.jobs.get"])
+def test_a_permission_that_no_bucket_has_cannot_be_tested(lab, emulator, name):
+    query = f"/iam/testPermissions?permissions={name}"
+
+    refused = lab.ask(ANN, "GET", f"/storage/v1/b/BUCKET{query}")
+    bucket = create_bucket(emulator)
+    unenforced = request("GET", f"{emulator.storage}/storage/v1/b/{bucket}{query}")
+
+    assert refused.status_code == 400
+    assert name in refused.json()["error"]["message"]
+    assert unenforced.json()["permissions"] == [name]  # as ever
 
 
 def test_public_access_prevention_is_changed_only_by_who_may_set_the_policy(lab):
