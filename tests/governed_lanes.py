@@ -18,12 +18,12 @@ import pytest
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from ops.cloud.cloud import Cloud
-from ops.cloud.executions import follow
+from ops.cloud.executions import Execution, follow
 from ops.cloud.log_reader import LogRequest
 from ops.images import cloud_build
 from ops.jobs import job_submission
 from ops.people import WORK
-from ops.project import github_token
+from ops.project import doctor, github_token
 from ops.rehearsal.populate import deploy, populate
 from ops.rehearsal.rights import Rights, environment_of
 from ops.run_request import RunRequest
@@ -31,10 +31,10 @@ from ops.runs import cloud_run
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.watching import download, run_logs, status
-from tests.cloud_runs import RUN_ID
-from tests.emulated import commit_all, offer_repository, post, request
+from tests.emulated import commit_all, names_in, offer_repository, post, request
 from tests.experiments import POPULATIONS, sampled_twice, write_repository
 from tests.needs import need_program
+from tests.rights_records import Record
 from tests.terraform_plans import NEEDED
 
 SECRET, TOKEN = "github-pat", "ghp_for0the0rehearsal0of0rights"
@@ -56,7 +56,7 @@ class BatchLane:
     @classmethod
     @contextmanager
     def of_plan(cls, plan: Mapping[str, Any], folder: Path) -> Iterator["BatchLane"]:
-        """Yield the lane, furnished as by an apply, and by whoever sets the token and deploys the workflow."""
+        """Yield the lane, furnished as by an apply, whose workflow and token are there."""
         need_program("gcloud")
         words = ["--clock-speed", CLOCK_SPEED, "--rights-of", NEEDED["project_id"]]
         with _docker_that_builds_nothing(folder / "bin"), running(folder / "cloud", *words) as emulator:
@@ -78,7 +78,9 @@ class BatchLane:
         populate(emulator.storage, emulator.apis, settings)
         self.rights.apply(emulator)
         _set_token(emulator)
-        offer_repository(emulator, FORECAST, self._forecasts(), TOKEN)
+        repository = self._forecasts()
+        for name in (FORECAST, SUITE):  # what is in a suite is not looked at
+            offer_repository(emulator, name, repository, TOKEN)
         deploy(self.cloud(), self.folder / "environment.yaml")
         self.forget()
 
@@ -95,18 +97,47 @@ class BatchLane:
         environment["CLOUDSDK_STORAGE_PROCESS_COUNT"] = "1"  # for a few small files faster than many
         return Cloud.of(Shell(environment=environment), self.settings.model_copy(update=chosen))
 
-    def record(self) -> list[dict[str, Any]]:
-        """Return each question that was asked since the record began, with what allowed it."""
-        return request("GET", f"{self.emulator.apis}/_emulator/rights").json()["asked"]
+    def record(self) -> Record:
+        """Return what was asked since the record began."""
+        return Record.of(self.emulator, self.settings.project_id, self.rights.grants)
 
     def forget(self) -> None:
         request("DELETE", f"{self.emulator.apis}/_emulator/rights")
 
-    def run(self, **asked: Any) -> str:
-        """Run the experiment to its end; return its run id."""
-        started = cloud_run.start(self.cloud("run"), RunRequest("trial", **asked))
+    def run(self, run_id: str = "") -> Execution:
+        """Run the experiment to its end, or a run of it once more; return the execution."""
+        started = cloud_run.start(self.cloud("run"), RunRequest("trial", run_id))
         follow(started.execution, with_commands=False)
-        return started.path.rstrip("/").rpartition("/")[2]
+        return started.execution
+
+    def run_id(self) -> str:
+        """Return the id of the newest run."""
+        names = names_in(self.emulator, self.settings.bucket_name, "trial/")
+        return max(name.split("/")[1] for name in names)
+
+    def leave_claim(self, execution: Execution) -> None:
+        """Leave the claim of an execution behind, as one that was cancelled leaves it."""
+        name = f"trial/{self.run_id()}/execution.json"
+        url = f"{self.emulator.storage}/upload/storage/v1/b/{self.settings.bucket_name}/o?uploadType=media"
+        claim = {"execution": execution.execution_id}
+        request("POST", url, params={"name": name}, json=claim).raise_for_status()
+
+    def look(self) -> None:
+        """Read what a run says and has made."""
+        cloud = self.cloud("look")
+        status.show_status(cloud, "trial", status.HOURS, watch=False)
+        run_logs.show_logs(cloud, LogRequest("trial"))
+        download.download(cloud, "trial")
+
+    def run_single_job(self) -> None:
+        """Run stage C of the newest run again, by hand."""
+        request = RunRequest("trial", self.run_id())
+        job_submission.submit(self.cloud("run single jobs"), "output", request, None, wait=True)
+
+    def check(self) -> None:
+        """Check the project, and the token."""
+        doctor.examine(self.cloud("check").shell, self.settings, in_cloud=True)
+        github_token.check(self.cloud("set the token"))
 
     def build(self) -> None:
         """Build the image; what its steps do is nothing."""
@@ -129,4 +160,5 @@ def _docker_that_builds_nothing(folder: Path) -> Iterator[None]:
     (folder / "docker").chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        patch.setattr(job_submission, "RENDERED", folder / "rendered")
         yield

@@ -1,12 +1,13 @@
 """Records of what was asked in an emulated cloud, held to the grants that were in force.
 
-A grant is needed if without it something on the record would be denied; what it allows beyond the record needs
-a reason, in tests/cloud/rights_reasons.csv.
+A grant is needed if without it something on the record would be denied; what it allows beyond the record
+needs a reason, in tests/cloud/rights_reasons.csv.
 """
 
 import csv
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -18,6 +19,7 @@ from localcloud.rights.grants import Grant, allowing
 from localcloud.rights.members import OWNER
 from localcloud.rights.resources import holders
 from localcloud.rights.roles import permissions_of, roles_with
+from ops.rehearsal.policies import give
 from tests.emulated import request
 
 REASONS = Path(__file__).parent / "cloud" / "rights_reasons.csv"
@@ -94,6 +96,10 @@ class Reason:
     permissions: tuple[str, ...]  # with * for any part
     reason: str
 
+    def of(self, part: str) -> "Reason":
+        """Return the reason for a part of the permissions alone."""
+        return replace(self, permissions=(part,))
+
     def covers(self, role: str, permission: str) -> bool:
         return role == self.role and any(fnmatchcase(permission, each) for each in self.permissions)
 
@@ -103,3 +109,14 @@ def reasons() -> Iterator[Reason]:
     with open(REASONS, newline="", encoding="utf-8") as table:
         for row in csv.DictReader(table):
             yield Reason(row["role"], tuple(row["permissions"].split()), row["reason"])
+
+
+@contextmanager
+def without(cloud: Cloud, grants: Collection[Grant], taken: Grant) -> Iterator[None]:
+    """Take one of the grants of a cloud away for a block; the record begins with the block."""
+    assert taken in grants
+    others = [each for each in grants if each.holder == taken.holder and each != taken]
+    give(cloud.storage, cloud.apis, others, replaces=True)
+    request("DELETE", f"{cloud.apis}/_emulator/rights")
+    yield
+    give(cloud.storage, cloud.apis, [taken])
