@@ -19,7 +19,7 @@ from localcloud.rights.grants import Grant, allowing
 from localcloud.rights.members import OWNER
 from localcloud.rights.resources import holders
 from localcloud.rights.roles import permissions_of, roles_with
-from ops.rehearsal.policies import give
+from ops.rehearsal.policies import clear, give
 from tests.emulated import request
 
 REASONS = Path(__file__).parent / "cloud" / "rights_reasons.csv"
@@ -116,7 +116,8 @@ def without(cloud: Cloud, grants: Collection[Grant], taken: Grant) -> Iterator[N
     """Take one of the grants of a cloud away for a block; the record begins with the block."""
     assert taken in grants
     others = [each for each in grants if each.holder == taken.holder and each != taken]
-    give(cloud.storage, cloud.apis, others, replaces=True)
+    clear(cloud.storage, cloud.apis, taken.holder)
+    give(cloud.storage, cloud.apis, others)
     request("DELETE", f"{cloud.apis}/_emulator/rights")
     yield
     give(cloud.storage, cloud.apis, [taken])

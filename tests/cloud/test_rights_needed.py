@@ -3,6 +3,7 @@
 Each lane is used once, with the rights of its plan or of its deployment; the rest is evaluated on the record.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,14 +13,18 @@ import pytest
 from localcloud.rights.grants import grants_of
 from localcloud.rights.roles import BASIC_ROLES
 from ops.cloud.permissions import WORKS
+from ops.failures import UserError
+from ops.gpu.uploads import Uploads
 from ops.people import WORK
+from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
 from ops.rehearsal.rights import person
-from tests.cloud_runs import PROJECT
+from tests.cloud_runs import PROJECT, REGION
+from tests.emulated import names_in
 from tests.experiments import POPULATIONS, REPOSITORY, calibrated, write_repository
 from tests.governed_lanes import PLANNED, BatchLane
 from tests.gpu_lanes import SENTENCE, gpu_lane
-from tests.rights_records import Record, narrower, reasons
+from tests.rights_records import Record, narrower, reasons, without
 from tests.terraform_plans import configured, plans
 from tests.web_services import FORECAST, SENTIMENT
 
@@ -47,8 +52,8 @@ def of_batch(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_gpu(tmp_path_factory):
-    """The record of two uploads, one of which is told twice, with the bindings that the deployment gave."""
+def gpu(tmp_path_factory):
+    """The GPU lane, and the bindings that its deployment gave; the record begins with the deployment."""
     folder = tmp_path_factory.mktemp("gpu")
     write_repository(folder / "forecast", calibrated())
     shutil.copytree(POPULATIONS, folder / "forecast" / "data" / "epydemix-data")
@@ -58,18 +63,21 @@ def of_gpu(tmp_path_factory):
     words = ("--clock-speed", "60", "--idle-seconds", "100000", "--rights-of", PROJECT)
     models = f"{FORECAST},{SENTIMENT}"
     with gpu_lane(tmp_path_factory.mktemp("state"), *words, archive=archive, MODELS=models) as lane:
-        lane.deliver("trial.tar.gz", 2)
-        generation = lane.upload("trial.tar.gz", archive.read_bytes())
-        ended = lane.ended("trial.tar.gz", generation, number=2)
-        lane.done("a.txt", lane.upload("a.txt", SENTENCE))
-        assert [each["state"] for each in ended] == ["SUCCEEDED", "SUCCEEDED"]
-        storage, apis = lane.emulator.storage, lane.emulator.apis
-        grants = [
-            grant
-            for holder in lane_holders(lane)
-            for grant in grants_of(holder, policy_of(storage, apis, holder))
-        ]
-        yield Record.of(lane.emulator, PROJECT, grants)
+        addresses = lane.emulator.storage, lane.emulator.apis
+        policies = {holder: policy_of(*addresses, holder) for holder in lane_holders(lane)}
+        yield lane, [grant for each in policies.items() for grant in grants_of(*each)], archive
+
+
+@pytest.fixture(scope="module")
+def of_gpu(gpu):
+    """The record of an experiment whose upload is told twice, and of a sentence."""
+    lane, grants, archive = gpu
+    lane.deliver("trial.tar.gz", 2)
+    generation = lane.upload("trial.tar.gz", archive.read_bytes())
+    ended = lane.ended("trial.tar.gz", generation, number=2)
+    lane.done("a.txt", lane.upload("a.txt", SENTENCE))
+    assert [each["state"] for each in ended] == ["SUCCEEDED", "SUCCEEDED"]
+    return Record.of(lane.emulator, PROJECT, grants)
 
 
 def lane_holders(lane):
@@ -169,3 +177,27 @@ def permissions_for(name):
     work = WORKS[name]
     own = {each for right in work.rights for each in right.permissions}
     return own | (permissions_for(work.after) if work.after else set())
+
+
+def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made_once_it_may(gpu, of_gpu):
+    lane, grants, _ = gpu
+    service = f"projects/{PROJECT}/locations/{REGION}/services/{lane.names.service('preprocess')}"
+    (taken,) = [grant for grant in grants if (grant.role, grant.holder) == ("roles/run.invoker", service)]
+    uploads = Uploads(lane.cloud, lane.names)
+
+    with without(lane.emulator, grants, taken):
+        generation = lane.upload("denied.txt", SENTENCE)
+        with pytest.raises(UserError) as failed, denials_explained(lane.emulator.apis, PROJECT, None):
+            uploads.ended(uploads.execution_of("denied.txt", generation))
+    work = names_in(lane.emulator, lane.names.bucket("output"), "work/")
+    again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
+    path = f"/workflows/{lane.names.workflow}/executions"
+    started = lane.api("POST", path, json={"argument": json.dumps(again)})["name"].rpartition("/")[2]
+
+    account = taken.member.partition(":")[2]
+    said = str(failed.value)
+    assert "403" in said
+    assert f"denied: {account} may not run.routes.invoke on {service}: gcloud run services add-iam" in said
+    assert said.endswith(f"--member {taken.member} --role roles/run.invoker")
+    assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
+    assert len([name for name in work if name.endswith("/claim.json")]) == 2  # of the others

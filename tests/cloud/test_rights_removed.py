@@ -5,6 +5,7 @@ import re
 import pytest
 
 from localcloud.rights.resources import bucket_name
+from localcloud.rights.roles import permissions_of
 from ops.failures import UserError
 from ops.rehearsal.denials import denials_explained
 from tests.emulated import names_in, request
@@ -79,7 +80,8 @@ def test_a_run_without_a_binding_is_denied_with_the_fix_and_runs_through_once_it
     )
     assert line, said
     assert line[1].startswith(COMMANDS[role])
-    assert f"--member {member} --role {role}" in line[1]
+    given = re.search(rf" --member {re.escape(member)} --role (roles/\S+)$", line[1])
+    assert permission in permissions_of(given[1])
     assert failed.value.exit_code == 1
     assert set(ended.values()) <= set(ENDED)
     assert f"trial/{run_id}/execution.json" not in files
