@@ -101,7 +101,8 @@ WORKS = {
         (
             Right.of("workflows.viewer", PROJECT, "resourcemanager.projects.get"),
             Right.of("serviceusage.serviceUsageViewer", PROJECT, "serviceusage.services.list"),
-            Right.of("iam.serviceAccountViewer", PROJECT, "iam.serviceAccounts.list"),
+            # get: whether an account on which nothing is allowed is there at all
+            Right.of("iam.serviceAccountViewer", PROJECT, "iam.serviceAccounts.get,list"),
             Right.of(
                 "compute.viewer",
                 PROJECT,
