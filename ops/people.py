@@ -124,7 +124,7 @@ WORK = {
         ("doctor --cloud",),
         (
             Right.of("workflows.viewer", PROJECT, "resourcemanager.projects.get"),
-            Right.of("iam.serviceAccountViewer", PROJECT, "iam.serviceAccounts.list"),
+            Right.of("iam.serviceAccountViewer", PROJECT, "iam.serviceAccounts.get,list"),
             Right.of(
                 "compute.viewer",
                 PROJECT,

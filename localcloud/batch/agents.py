@@ -11,6 +11,8 @@ from localcloud.registry import repository_of
 from localcloud.rights.actors import Actors
 
 _REPORT, _PULL = "batch.states.report", "artifactregistry.repositories.downloadArtifacts"
+# Of the Ops Agent, which goes on without it: https://cloud.google.com/stackdriver/docs/solutions/agents/ops-agent/authorization
+_MEASURE = "monitoring.timeSeries.create"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Agents:
         actor = self._actors.as_(spec.account)
         if silent := actor.why_not(_REPORT, f"projects/{project}"):
             return Agent(silent)
+        if spec.is_measured:
+            actor.why_not(_MEASURE, f"projects/{project}")  # is recorded, and refuses nothing
         places = {image: repository_of(image) for image in sorted(spec.images)}
         why = {image: actor.why_not(_PULL, place) for image, place in places.items() if place}
         return Agent(

@@ -36,6 +36,7 @@ class JobSpec:
     zone: str
     is_logged: bool
     is_generic: bool  # logs under the older monitored resource
+    is_measured: bool = False  # by the Ops Agent
 
     @cached_property
     def images(self) -> set[str]:
@@ -101,6 +102,7 @@ def spec_of(definition: Mapping[str, Any]) -> JobSpec:
         zone=_zone(policy["location"]["allowedLocations"][0]),
         is_logged=logs.get("destination") == "CLOUD_LOGGING",
         is_generic=logs.get("cloudLoggingOption", {}).get("useGenericTaskMonitoredResource", False),
+        is_measured=bool(next(iter(policy.get("instances", [])), {}).get("installOpsAgent")),
     )
 
 

@@ -134,7 +134,8 @@ def bucket_bindings(names: Names, bucket: str) -> list[Binding]:
         "input": [_binding(names, READ, ["preprocess"])],
         "models": [_binding(names, READ, ["preprocess", "inference"])],
         "output": [
-            _binding(names, WRITE, SERVICES, folder="work/"),
+            _binding(names, WRITE, ["preprocess", "inference"], folder="work/"),
+            _binding(names, READ, ["postprocess"], folder="work/"),
             _binding(names, SEE, SERVICES),  # else an object that is not there is a 403
             _binding(names, READ, ["preprocess"], folder="results/"),  # is the result there already?
             _binding(names, WRITE, ["postprocess"], folder="results/"),

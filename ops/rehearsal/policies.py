@@ -30,7 +30,7 @@ def give(storage: str, apis: str, grants: Iterable[Grant], replaces: bool = Fals
         by_holder.setdefault(grant.holder, []).append(grant)
     missing = []
     for holder, wanted in by_holder.items():
-        policy = _policy(storage, apis, holder)
+        policy = policy_of(storage, apis, holder)
         if policy is None:
             missing.append(holder)
             continue
@@ -41,7 +41,7 @@ def give(storage: str, apis: str, grants: Iterable[Grant], replaces: bool = Fals
 
 def clear(storage: str, apis: str, holder: str) -> None:
     """Leave nothing in the policy of a resource, if that exists."""
-    policy = _policy(storage, apis, holder)
+    policy = policy_of(storage, apis, holder)
     if policy is not None:
         _set(storage, apis, holder, {**policy, "bindings": []})
 
@@ -70,7 +70,7 @@ def _bindings(grants: Iterable[Grant]) -> list[dict[str, Any]]:
     ]
 
 
-def _policy(storage: str, apis: str, holder: str) -> dict[str, Any] | None:
+def policy_of(storage: str, apis: str, holder: str) -> dict[str, Any] | None:
     """Return the policy of a resource; None if there is no such resource."""
     if holder.startswith(BUCKET):
         answer = _call("GET", _bucket_url(storage, holder))

@@ -72,7 +72,8 @@ locals {
   bucket_grants = [
     { role = "objectViewer", bucket = "input", names = "", accounts = ["preprocess"] },
     { role = "objectViewer", bucket = "models", names = "", accounts = ["preprocess", "inference"] },
-    { role = "objectUser", bucket = "output", names = "work/*", accounts = keys(local.services) },
+    { role = "objectUser", bucket = "output", names = "work/*", accounts = ["preprocess", "inference"] },
+    { role = "objectViewer", bucket = "output", names = "work/*", accounts = ["postprocess"] },
     # Without the right to list, a missing object is answered with 403, not 404. No condition on names applies to it.
     { role = "legacyBucketReader", bucket = "output", names = "", accounts = keys(local.services) },
     { role = "objectViewer", bucket = "output", names = "results/*", accounts = ["preprocess"] }, # is a result there?

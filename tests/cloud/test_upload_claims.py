@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from tests.emulated import order_faults, post, request
 from tests.null_clouds import wait_until
 from tests.upload_lane import PATHS, error_of, result_of
@@ -176,7 +177,35 @@ def test_a_claim_that_may_not_be_written_ends_the_execution_with_the_reason(lane
     error = error_of(lane.run(input=f"gs://{lane.input}/a.txt", generation="17"))
 
     claim = f"gs://{lane.output}/work/{lane.key('a.txt', '17')}/claim.json"
-    assert error["message"] == f"{claim} cannot be written: no right"
+    perhaps_later = f"; {MAY_NOT_COUNT_YET}" if status == 403 else ""
+    assert error["message"] == f"{claim} cannot be written: no right{perhaps_later}"
+    assert not services.calls
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_claim_that_is_gone_when_it_is_read_is_written_whatever_the_answer(lane, services, cloud, status):
+    """Who may not list a bucket, as the workflow's account, is answered 403 where an object is missing."""
+    order_faults(
+        cloud,
+        {"method": "POST", "path": "claim", "status": 412, "times": 1},
+        {"method": "GET", "path": "claim", "status": status, "times": 1},
+    )
+
+    result = result_of(lane.run(input=f"gs://{lane.input}/a.txt", generation="17"))
+
+    assert result["units"] == 6
+    assert [rule["hits"] for rule in request("GET", f"{cloud.apis}/_emulator/faults").json()] == [1, 1]
+
+
+def test_a_claim_that_is_there_and_may_not_be_read_ends_the_execution_with_the_reason(lane, services, cloud):
+    lane.put_claim("a.txt", "17", {"execution": DEAD})
+    order_faults(cloud, {"method": "GET", "path": "claim", "status": 403, "message": "no right"})
+
+    error = error_of(lane.run(input=f"gs://{lane.input}/a.txt", generation="17"))
+
+    claim = f"gs://{lane.output}/work/{lane.key('a.txt', '17')}/claim.json"
+    said = f"{claim} exists, but it can neither be read nor replaced: no right; {MAY_NOT_COUNT_YET}"
+    assert error["message"] == said
     assert not services.calls
 
 

@@ -1,0 +1,201 @@
+"""Every binding is needed, and none allows more than what was asked for or has a reason.
+
+Each lane is used once, with the rights of its plan or of its deployment; the rest is evaluated on the record.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from localcloud.rights.grants import grants_of
+from localcloud.rights.roles import BASIC_ROLES
+from ops.failures import UserError
+from ops.gpu.uploads import Uploads
+from ops.people import WORK, rights_of
+from ops.rehearsal.denials import denials_explained
+from ops.rehearsal.policies import policy_of
+from ops.rehearsal.rights import person
+from tests.cloud_runs import PROJECT, REGION
+from tests.emulated import names_in
+from tests.experiments import POPULATIONS, REPOSITORY, calibrated, write_repository
+from tests.governed_lanes import PLANNED, BatchLane
+from tests.gpu_lanes import SENTENCE, gpu_lane
+from tests.rights_records import Record, narrower, reasons, without
+from tests.terraform_plans import configured, plans
+from tests.web_services import FORECAST, SENTIMENT
+
+# Of a role that is narrower, and why it is not given.
+NOT_GIVEN = {
+    "roles/storage.legacyObjectReader": "it stands for an entry of an ACL; Google advises against those, and "
+    "what objectViewer has beside it has no effect under a condition, or lists a bucket of inputs",
+}
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def of_batch(tmp_path_factory):
+    """The record of two runs, one over a left claim, a build, a job by hand, checks, and a report."""
+    with configured(tmp_path_factory) as configuration:
+        plan = plans(configuration)(**PLANNED)
+    with BatchLane.of_plan(plan, tmp_path_factory.mktemp("batch")) as lane:
+        lane.build()
+        lane.leave_claim(lane.run())
+        lane.run(lane.run_id())
+        lane.run_single_job()
+        lane.look()
+        lane.check()
+        lane.report()
+        yield lane.record()
+
+
+@pytest.fixture(scope="module")
+def gpu(tmp_path_factory):
+    """The GPU lane, and the bindings that its deployment gave; the record begins with the deployment."""
+    folder = tmp_path_factory.mktemp("gpu")
+    write_repository(folder / "forecast", calibrated())
+    shutil.copytree(POPULATIONS, folder / "forecast" / "data" / "epydemix-data")
+    archive = folder / "forecast.tar.gz"
+    pack = [sys.executable, str(REPOSITORY / "scripts" / "pack_forecast.py"), folder / "forecast", archive]
+    subprocess.run(pack, check=True)
+    words = ("--clock-speed", "60", "--idle-seconds", "100000", "--rights-of", PROJECT)
+    models = f"{FORECAST},{SENTIMENT}"
+    with gpu_lane(tmp_path_factory.mktemp("state"), *words, archive=archive, MODELS=models) as lane:
+        addresses = lane.emulator.storage, lane.emulator.apis
+        policies = {holder: policy_of(*addresses, holder) for holder in lane_holders(lane)}
+        yield lane, [grant for each in policies.items() for grant in grants_of(*each)], archive
+
+
+@pytest.fixture(scope="module")
+def of_gpu(gpu):
+    """The record of an experiment whose upload is told twice, and of a sentence."""
+    lane, grants, archive = gpu
+    lane.deliver("trial.tar.gz", 2)
+    generation = lane.upload("trial.tar.gz", archive.read_bytes())
+    ended = lane.ended("trial.tar.gz", generation, number=2)
+    lane.done("a.txt", lane.upload("a.txt", SENTENCE))
+    assert [each["state"] for each in ended] == ["SUCCEEDED", "SUCCEEDED"]
+    return Record.of(lane.emulator, PROJECT, grants)
+
+
+def lane_holders(lane):
+    buckets = [f"projects/_/buckets/{lane.names.bucket(each)}" for each in ("input", "models", "output")]
+    place = f"projects/{PROJECT}/locations/{lane.cloud.region}/services"
+    services = ("preprocess", "inference", "postprocess")
+    return [f"projects/{PROJECT}", *buckets, *(f"{place}/{lane.names.service(each)}" for each in services)]
+
+
+@pytest.fixture(scope="module", params=["of_batch", "of_gpu"])
+def record(request):
+    """The record of one lane after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def of_accounts(record):
+    """Return the grants of accounts, which are those of the plan or the deployment."""
+    return [grant for grant in record.grants if not grant.member.startswith("user:")]
+
+
+def test_the_bindings_are_enough(record):
+    assert len(of_accounts(record)) > 20
+    assert len(record.questions) > 50
+    assert record.denied == []
+
+
+def test_what_the_evaluation_allows_is_what_the_cloud_allowed(record):
+    assert [each for each in record.questions if record.allowing(each, record.grants) != each.by] == []
+
+
+def test_without_any_one_binding_something_would_be_denied(record):
+    assert [grant for grant in of_accounts(record) if not record.denied_without(grant)] == []
+
+
+def test_no_binding_allows_more_than_was_asked_for_without_a_reason(record):
+    known = list(reasons())
+
+    without = {
+        (grant.role, each)
+        for grant in of_accounts(record)
+        for each in record.unused(grant)
+        if not any(reason.covers(grant.role, each) for reason in known)
+    }
+
+    assert sorted(without) == []
+
+
+def test_each_reason_is_needed(of_batch, of_gpu):
+    unused = {
+        (grant.role, each)
+        for record in (of_batch, of_gpu)
+        for grant in of_accounts(record)
+        for each in record.unused(grant)
+    }
+    known = list(reasons())
+
+    idle = [
+        (reason.role, part)
+        for reason in known
+        for part in reason.permissions
+        if not any(reason.of(part).covers(*each) for each in unused)
+    ]
+    twice = [each for each in unused if sum(reason.covers(*each) for reason in known) > 1]
+
+    assert idle == []
+    assert sorted(twice) == []
+    assert all(len(reason.reason) > 20 for reason in known)
+
+
+def test_no_narrower_role_would_do(record):
+    found = {
+        (grant.role, other)
+        for grant in of_accounts(record)
+        for other in narrower(grant.role, record.used(grant))
+    }
+
+    assert {other for _, other in found} - set(NOT_GIVEN) == set()
+    assert not {grant.role for grant in of_accounts(record)} & set(BASIC_ROLES)
+
+
+def test_each_person_asks_only_for_what_the_list_of_its_work_has(of_batch):
+    people = {person(work): work for work in WORK}
+    asked = [each for each in of_batch.questions if each.member in people]
+
+    beyond = {
+        (people[each.member], each.permission)
+        for each in asked
+        if each.permission not in permissions_for(people[each.member])
+    }
+
+    assert {people[each.member] for each in asked} == set(WORK) - {"deploy"}  # nothing is applied here
+    assert sorted(beyond) == []
+
+
+def permissions_for(name):
+    """Return the permissions that a work needs, with those of the work before it."""
+    return {each for right in rights_of(name) for each in right.permissions}
+
+
+def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made_once_it_may(gpu, of_gpu):
+    lane, grants, _ = gpu
+    service = f"projects/{PROJECT}/locations/{REGION}/services/{lane.names.service('preprocess')}"
+    (taken,) = [grant for grant in grants if (grant.role, grant.holder) == ("roles/run.invoker", service)]
+    uploads = Uploads(lane.cloud, lane.names)
+
+    with without(lane.emulator, grants, taken):
+        generation = lane.upload("denied.txt", SENTENCE)
+        with pytest.raises(UserError) as failed, denials_explained(lane.emulator.apis, PROJECT, None):
+            uploads.ended(uploads.execution_of("denied.txt", generation))
+    work = names_in(lane.emulator, lane.names.bucket("output"), "work/")
+    again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
+    path = f"/workflows/{lane.names.workflow}/executions"
+    started = lane.api("POST", path, json={"argument": json.dumps(again)})["name"].rpartition("/")[2]
+
+    account = taken.member.partition(":")[2]
+    said = str(failed.value)
+    assert "403" in said
+    assert f"denied: {account} may not run.routes.invoke on {service}: gcloud run services add-iam" in said
+    assert said.endswith(f"--member {taken.member} --role roles/run.invoker")
+    assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
+    assert len([name for name in work if name.endswith("/claim.json")]) == 2  # of the others

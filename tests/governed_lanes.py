@@ -1,0 +1,169 @@
+"""Lanes in emulated clouds that enforce the rights of a plan: used as people use them, with the record.
+
+Each person has the roles of its work alone. The record has each question that was asked: who, for which
+permission, on what.
+"""
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localcloud.process import Cloud as Emulator
+from localcloud.process import running
+from ops.cloud.cloud import Cloud
+from ops.cloud.executions import Execution, follow
+from ops.cloud.log_reader import LogRequest
+from ops.images import cloud_build
+from ops.jobs import job_submission
+from ops.people import WORK
+from ops.project import doctor, github_token, report
+from ops.rehearsal.populate import deploy, populate
+from ops.rehearsal.rights import Rights, environment_of
+from ops.run_request import RunRequest
+from ops.runs import cloud_run
+from ops.settings import Settings
+from ops.shell import Shell
+from ops.watching import download, run_logs, status
+from tests.emulated import commit_all, names_in, offer_repository, post, request
+from tests.experiments import POPULATIONS, sampled_twice, write_repository
+from tests.needs import need_program
+from tests.rights_records import Record
+from tests.terraform_plans import NEEDED
+
+SECRET, TOKEN = "github-pat", "ghp_for0the0rehearsal0of0rights"
+FORECAST, SUITE = "my-lab/flu-forecasts", "my-lab/suite"
+PLANNED = {"github_pat_secret": SECRET, "github_forecast_repo": FORECAST, "install_ops_agent": True}
+DOCKER_BUILDER = "gcr.io/cloud-builders/docker"
+CLOCK_SPEED = "60"
+
+
+@dataclass(frozen=True)
+class BatchLane:
+    """The Batch lane of a plan in an emulated cloud, and its people."""
+
+    emulator: Emulator
+    settings: Settings
+    rights: Rights
+    folder: Path
+
+    @classmethod
+    @contextmanager
+    def of_plan(cls, plan: Mapping[str, Any], folder: Path) -> Iterator["BatchLane"]:
+        """Yield the lane, furnished as by an apply, whose workflow and token are there."""
+        need_program("gcloud")
+        words = ["--clock-speed", CLOCK_SPEED, "--rights-of", NEEDED["project_id"]]
+        with _docker_that_builds_nothing(folder / "bin"), running(folder / "cloud", *words) as emulator:
+            settings = Settings(
+                **NEEDED | PLANNED,
+                execution_mode="cloud",
+                github_url=f"{emulator.apis}/git",
+                github_modeling_suite_repo=SUITE,
+                local_data_path=folder / "local",
+            )
+            rights = Rights.of_plan(plan, "the plan of terraform/").with_people(WORK, settings)
+            lane = cls(emulator, settings, rights, folder)
+            lane.furnish()
+            yield lane
+
+    def furnish(self) -> None:
+        """Make what an apply makes, with its rights; the record begins after it."""
+        emulator, settings = self.emulator, self.settings
+        populate(emulator.storage, emulator.apis, settings)
+        self.rights.apply(emulator)
+        _set_token(emulator)
+        repository = self._forecasts()
+        for name in (FORECAST, SUITE):  # what is in a suite is not looked at
+            offer_repository(emulator, name, repository, TOKEN)
+        deploy(self.cloud(), self.folder / "environment.yaml")
+        self.forget()
+
+    def _forecasts(self) -> Path:
+        place = self.folder / "forecasts"
+        write_repository(place, sampled_twice())
+        shutil.copytree(POPULATIONS, place / "data" / "epydemix-data")
+        commit_all(place, "the experiment")
+        return place
+
+    def cloud(self, work: str = "", **chosen: Any) -> Cloud:
+        """Return the project as whoever does a work sees it; as its owner does without one."""
+        environment = environment_of(self.emulator, self.settings, work)
+        environment["CLOUDSDK_STORAGE_PROCESS_COUNT"] = "1"  # for a few small files faster than many
+        return Cloud.of(Shell(environment=environment), self.settings.model_copy(update=chosen))
+
+    def record(self) -> Record:
+        """Return what was asked since the record began."""
+        return Record.of(self.emulator, self.settings.project_id, self.rights.grants)
+
+    def forget(self) -> None:
+        request("DELETE", f"{self.emulator.apis}/_emulator/rights")
+
+    def run(self, run_id: str = "") -> Execution:
+        """Run the experiment to its end, or a run of it once more; return the execution."""
+        started = cloud_run.start(self.cloud("run"), RunRequest("trial", run_id))
+        follow(started.execution, with_commands=False)
+        return started.execution
+
+    def run_id(self) -> str:
+        """Return the id of the newest run."""
+        names = names_in(self.emulator, self.settings.bucket_name, "trial/")
+        return max(name.split("/")[1] for name in names)
+
+    def leave_claim(self, execution: Execution) -> None:
+        """Leave the claim of an execution behind, as one that was cancelled leaves it."""
+        name = f"trial/{self.run_id()}/execution.json"
+        url = f"{self.emulator.storage}/upload/storage/v1/b/{self.settings.bucket_name}/o?uploadType=media"
+        claim = {"execution": execution.execution_id}
+        request("POST", url, params={"name": name}, json=claim).raise_for_status()
+
+    def look(self) -> None:
+        """Read what a run says and has made."""
+        cloud = self.cloud("look")
+        status.show_status(cloud, "trial", status.HOURS, watch=False)
+        run_logs.show_logs(cloud, LogRequest("trial"))
+        download.download(cloud, "trial")
+
+    def run_single_job(self) -> None:
+        """Run stage C of the newest run again, by hand."""
+        request = RunRequest("trial", self.run_id())
+        job_submission.submit(self.cloud("run single jobs"), "output", request, None, wait=True)
+
+    def check(self) -> None:
+        """Check the project, and the token."""
+        doctor.examine(self.cloud("check").shell, self.settings, in_cloud=True)
+        github_token.check(self.cloud("set the token"))
+
+    def report(self) -> None:
+        """Write the report of the project."""
+        file = str(self.folder / "report.json")
+        report.write(self.cloud("report").shell, self.settings, file, in_cloud=True)
+
+    def build(self) -> None:
+        """Build the image; what its steps do is nothing."""
+        steps = {"docker_builder_image": DOCKER_BUILDER, "structure_test_image": DOCKER_BUILDER}
+        cloud_build.submit(self.cloud("build", **steps), wait=True)
+
+
+def _set_token(emulator: Emulator) -> None:
+    """Add the token to the secret, which the rights have made."""
+    data = base64.b64encode(TOKEN.encode()).decode()
+    secret = f"{emulator.apis}/v1/projects/{NEEDED['project_id']}/secrets/{SECRET}"
+    post(f"{secret}:addVersion", {"payload": {"data": data}})
+
+
+@contextmanager
+def _docker_that_builds_nothing(folder: Path) -> Iterator[None]:
+    """Have programs find a docker that knows the digest of every image, for builds whose steps do nothing."""
+    folder.mkdir()
+    (folder / "docker").write_text("#!/bin/sh\necho sha256:" + 64 * "0" + "\n")
+    (folder / "docker").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder), prepend=os.pathsep)
+        patch.setattr(job_submission, "RENDERED", folder / "rendered")
+        yield

@@ -1,0 +1,123 @@
+"""Records of what was asked in an emulated cloud, held to the grants that were in force.
+
+A grant is needed if without it something on the record would be denied; what it allows beyond the record
+needs a reason, in tests/cloud/rights_reasons.csv.
+"""
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+
+from localcloud.process import Cloud
+from localcloud.rights.automatic import automatic_grants
+from localcloud.rights.grants import Grant, allowing
+from localcloud.rights.members import OWNER
+from localcloud.rights.resources import holders
+from localcloud.rights.roles import permissions_of, roles_with
+from ops.rehearsal.policies import clear, give
+from tests.emulated import request
+
+REASONS = Path(__file__).parent / "cloud" / "rights_reasons.csv"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A member that asked for a permission on a resource, and the grants that allowed it."""
+
+    member: str
+    permission: str
+    resource: str
+    by: frozenset[Grant]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was asked in a project, and the grants that were in force, without automatic ones."""
+
+    project: str
+    questions: tuple[Question, ...]
+    grants: tuple[Grant, ...]
+
+    @classmethod
+    def of(cls, cloud: Cloud, project: str, grants: Iterable[Grant]) -> "Record":
+        """Return what an emulated cloud has on record, without what its owner asked."""
+        rows = request("GET", f"{cloud.apis}/_emulator/rights").json()["asked"]
+        found = [
+            Question(
+                *(row[each] for each in ("member", "permission", "resource")),
+                frozenset(Grant(**each) for each in row["by"]),
+            )
+            for row in rows
+        ]
+        return cls(project, tuple(each for each in found if each.member != OWNER), tuple(grants))
+
+    @cached_property
+    def denied(self) -> list[Question]:
+        return [each for each in self.questions if not each.by]
+
+    def allowing(self, question: Question, grants: Iterable[Grant]) -> frozenset[Grant]:
+        """Return those of the grants, and of the automatic ones, that allow what was asked."""
+        counting = holders(question.resource, self.project)
+        there = [each for each in grants if each.holder in counting]
+        there += automatic_grants(question.resource, self.project)
+        asked = question.member, question.permission, question.resource
+        return frozenset(allowing(there, *asked, datetime.now(UTC)))
+
+    def denied_without(self, grant: Grant) -> list[Question]:
+        """Return what would have been denied without a grant."""
+        others = [each for each in self.grants if each != grant]
+        return [each for each in self.questions if grant in each.by and not self.allowing(each, others)]
+
+    def used(self, grant: Grant) -> frozenset[str]:
+        """Return the permissions that a grant allowed on the record."""
+        return frozenset(each.permission for each in self.questions if grant in each.by)
+
+    def unused(self, grant: Grant) -> frozenset[str]:
+        return permissions_of(grant.role) - self.used(grant)
+
+
+def narrower(role: str, permissions: Collection[str]) -> set[str]:
+    """Return the known roles that allow some permissions, and else only a part of what a role allows."""
+    first, *others = permissions
+    fitting = set(roles_with(first)).intersection(*map(roles_with, others))
+    return {each for each in fitting if permissions_of(each) < permissions_of(role)}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a role stays although it has permissions that nothing has asked for."""
+
+    role: str
+    permissions: tuple[str, ...]  # with * for any part
+    reason: str
+
+    def of(self, part: str) -> "Reason":
+        """Return the reason for a part of the permissions alone."""
+        return replace(self, permissions=(part,))
+
+    def covers(self, role: str, permission: str) -> bool:
+        return role == self.role and any(fnmatchcase(permission, each) for each in self.permissions)
+
+
+def reasons() -> Iterator[Reason]:
+    """Yield the rows of the table, whose permissions are separated by spaces."""
+    with open(REASONS, newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            yield Reason(row["role"], tuple(row["permissions"].split()), row["reason"])
+
+
+@contextmanager
+def without(cloud: Cloud, grants: Collection[Grant], taken: Grant) -> Iterator[None]:
+    """Take one of the grants of a cloud away for a block; the record begins with the block."""
+    assert taken in grants
+    others = [each for each in grants if each.holder == taken.holder and each != taken]
+    clear(cloud.storage, cloud.apis, taken.holder)
+    give(cloud.storage, cloud.apis, others)
+    request("DELETE", f"{cloud.apis}/_emulator/rights")
+    yield
+    give(cloud.storage, cloud.apis, [taken])
