@@ -108,7 +108,9 @@ def test_requests_wait_their_turn(slow_clock):
         time.sleep(0.1)  # so that they arrive in this order
 
     assert [call.result().status_code for call in calls] == [200] * 4
-    printed = slow_clock.logged('resource.labels.service_name="turns" logName:stdout')
+    of_stdout = 'resource.labels.service_name="turns" logName:stdout'
+    wait_until(lambda: len(slow_clock.logged(of_stdout)) >= 4)  # a line is read beside the answers
+    printed = slow_clock.logged(of_stdout)
     assert [entry["textPayload"] for entry in printed] == [f"/{number}" for number in range(4)]
 
 
