@@ -31,6 +31,7 @@ APIS = (
     "workflows",
 )
 UNLIMITED = 1e9  # CPUs, where Cloud Quotas says -1
+NO_VALUE = "no value: 0, or not known"  # JSON of Google's APIs may leave out a number that is 0
 APPLY = "invoke tf-apply"
 
 
@@ -232,17 +233,30 @@ def project_quotas(cloud: Cloud) -> dict[str, float]:
 
 
 def family_cpus(cloud: Cloud) -> dict[str, float]:
-    """Return the limit of CPUs in the region for each family that the quota CPUS_PER_VM_FAMILY covers."""
+    """Return the limit of CPUs in the region for each family that the quota CPUS_PER_VM_FAMILY covers.
+
+    A family whose limit is not said is left out.
+    """
+    return {family: cpus for family, cpus in family_limits(cloud).items() if cpus is not None}
+
+
+def family_limits(cloud: Cloud) -> dict[str, float | None]:
+    """Return what Cloud Quotas says of each family in the region; None where it says no number.
+
+    The most specific limits come first, and count:
+    https://cloud.google.com/docs/quotas/reference/rest/v1/projects.locations.services.quotaInfos
+    """
     quota, where = "CPUS-PER-VM-FAMILY-per-project-region", [*cloud.in_project]
     words = ["beta", "quotas", "info", "describe", quota, "--service", "compute.googleapis.com", *where]
     found = _ask(cloud.shell, *words) or {}
-    allowed = {}
+    allowed: dict[str, float | None] = {}
     for each in found.get("dimensionsInfos", []):
         dimensions = each.get("dimensions", {})
         places = [dimensions["region"]] if "region" in dimensions else each.get("applicableLocations", [])
-        value = float(each.get("details", {}).get("value", -1))
         if cloud.region in places and "vm_family" in dimensions:
-            allowed[dimensions["vm_family"].lower()] = value if value >= 0 else UNLIMITED
+            value = each.get("details", {}).get("value")
+            cpus = None if value is None else float(value) if float(value) >= 0 else UNLIMITED
+            allowed.setdefault(dimensions["vm_family"].lower(), cpus)
     return allowed
 
 

@@ -1,9 +1,12 @@
 """What a project can say by itself about the GPU lane, for `invoke doctor --report`."""
 
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
+from ops.cloud.checks import NO_VALUE
 from ops.cloud.cloud import Cloud
 from ops.cloud.log_reader import quoted
 from ops.gpu import quotas
@@ -12,11 +15,15 @@ from ops.project.evidence import RECENT, Doubt, Found
 
 MOST_ENTRIES = 1000
 NO_LANE = "the GPU lane is not deployed"
+_SCALING = re.compile(r"autoscaling|Scale$|gpu|accelerator")
 
 
 def gpu_quotas(cloud: Cloud) -> Found:
-    found = quotas.limits(cloud)
-    rows = [{"quota": name, "value": value} for name, value in sorted(found.items()) if "Alloc" in name]
+    rows = [
+        {"quota": name, "value": limit.get("details", {}).get("value", NO_VALUE), "unit": unit}
+        for name, unit, limit in sorted(quotas.in_region(cloud), key=lambda row: row[0])
+        if "Alloc" in name
+    ]
     return Found(rows or f"Cloud Quotas names no quota of Cloud Run in {cloud.region}")
 
 
@@ -40,14 +47,21 @@ def services(cloud: Cloud) -> Found:
 
 
 def _scaling(service: Mapping[str, Any]) -> dict[str, str]:
-    notes = service.get("spec", {}).get("template", {}).get("metadata", {}).get("annotations", {})
-    return {name: value for name, value in notes.items() if "autoscaling" in name or "gpu" in name}
+    """Return the numbers of instances, of the service and of its revisions, and what is said of the GPU."""
+    template = service.get("spec", {}).get("template", {})
+    notes = {
+        **service["metadata"].get("annotations", {}),
+        **template.get("metadata", {}).get("annotations", {}),
+        **template.get("spec", {}).get("nodeSelector", {}),
+    }
+    return {name: value for name, value in notes.items() if _SCALING.search(name)}
 
 
 def idle_times(cloud: Cloud) -> Found:
-    """Return, for each instance of inference, the seconds from its last request to its last line in the log.
+    """Return, for each instance of inference, the seconds from the end of its last request to its last line.
 
-    The last line is what Cloud Run or the service writes when the instance ends.
+    The last line is what Cloud Run or the service writes when the instance ends. If it is another, as
+    `last_log` and `last_line` show, the instance runs on, or ended without a word.
     """
     names = Names.of(cloud.settings)
     chosen = (
@@ -57,27 +71,44 @@ def idle_times(cloud: Cloud) -> Found:
     words = ["logging", "read", chosen, "--freshness", RECENT, "--limit", str(MOST_ENTRIES)]
     entries = cloud.read_json([*words, *cloud.in_project], echo=False) or []
     instances: dict[str, list[Mapping[str, Any]]] = {}
-    for each in sorted(entries, key=lambda entry: entry["timestamp"]):
+    for each in sorted(entries, key=_end):
         if instance := each.get("labels", {}).get("instanceId"):
             instances.setdefault(instance, []).append(each)
     rows = [_instance(each) for each in instances.values()]
+    if len(entries) >= MOST_ENTRIES:
+        rows.append({"note": f"of the newest {MOST_ENTRIES} entries; the first instances may have more"})
     return Found(rows or f"no instance of inference has logged anything in {RECENT}", (("lane", names.stem),))
 
 
 def _instance(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     requests = [each for each in entries if "httpRequest" in each]
     last = entries[-1]
-    idle = _seconds(requests[-1], last) if requests else None
     return {
         "requests": len(requests),
-        "seconds": _seconds(entries[0], last),
-        "idle_seconds": idle,
+        "seconds": _seconds(min(map(_begin, entries)), _end(last)),
+        "idle_seconds": _seconds(_end(requests[-1]), _end(last)) if requests else None,
+        "last_log": unquote(last.get("logName", "")).partition("/logs/")[2],
         "last_line": last.get("textPayload") or last.get("jsonPayload", {}).get("message", ""),
     }
 
 
-def _seconds(first: Mapping[str, Any], last: Mapping[str, Any]) -> float:
-    begin, end = (datetime.fromisoformat(each["timestamp"]) for each in (first, last))
+def _begin(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["timestamp"])
+
+
+def _end(entry: Mapping[str, Any]) -> datetime:
+    """Return when what an entry describes had ended.
+
+    Cloud Run's entry of a request has the time at which the request began, and how long it took. Should it
+    have the time of the end, it was received at that time.
+    """
+    latency = entry.get("httpRequest", {}).get("latency", "0s")
+    end = _begin(entry) + timedelta(seconds=float(latency.removesuffix("s")))
+    received = datetime.fromisoformat(entry.get("receiveTimestamp", entry["timestamp"]))
+    return max(_begin(entry), min(end, received))
+
+
+def _seconds(begin: datetime, end: datetime) -> float:
     return round((end - begin).total_seconds(), 1)
 
 

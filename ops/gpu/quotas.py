@@ -50,19 +50,29 @@ def check_quota(cloud: Cloud) -> None:
 
 
 def limits(cloud: Cloud) -> dict[str, int]:
-    """Return the limit of each quota in the region by its id; -1 is unlimited. Empty in a dry run."""
-    words = ["beta", "quotas", "info", "list", "--service", SERVICE, *cloud.in_project]
-    listed = cloud.read_json(words, echo=False) or []
-    found = {each.get("quotaId", ""): _in_region(each, cloud.region) for each in listed}
+    """Return the limit of each quota in the region by its id; -1 is unlimited. Empty in a dry run.
+
+    A quota whose limit is not said is left out.
+    """
+    found = {quota: limit_of(limit) for quota, _, limit in in_region(cloud)}
     return {quota: value for quota, value in found.items() if value is not None}
 
 
-def _in_region(info: Mapping[str, Any], region: str) -> int | None:
-    for each in info.get("dimensionsInfos", []):
-        named = each.get("dimensions", {}).get("region")
-        if region == named or (named is None and region in each.get("applicableLocations", [])):
-            return limit_of(each)
-    return None
+def in_region(cloud: Cloud) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield id, unit and limit of each quota of Cloud Run that applies to the region, as Cloud Quotas says.
+
+    The most specific limits come first, and count:
+    https://cloud.google.com/docs/quotas/reference/rest/v1/projects.locations.services.quotaInfos
+    """
+    words = ["beta", "quotas", "info", "list", "--service", SERVICE, *cloud.in_project]
+    for info in cloud.read_json(words, echo=False) or []:
+        for each in info.get("dimensionsInfos", []):
+            named = each.get("dimensions", {}).get("region")
+            if cloud.region == named or (
+                named is None and cloud.region in each.get("applicableLocations", [])
+            ):
+                yield info.get("quotaId", ""), info.get("metricUnit", ""), each
+                break
 
 
 def limit_of(info: Mapping[str, Any]) -> int | None:

@@ -1,7 +1,8 @@
 """What a project can say by itself where documentation left a doubt.
 
-The questions only read, through gcloud. An answer holds chosen fields, as the services wrote them. report.py
-asks; the doubts about the GPU lane are in ops/gpu/evidence.py.
+The questions only read, through gcloud. An answer holds chosen fields, as the services wrote them: what a
+service did not say is null, never a number of ours. report.py asks, and says why where an answer cannot be
+read; the doubts about the GPU lane are in ops/gpu/evidence.py.
 """
 
 import json
@@ -78,8 +79,8 @@ def _job(job: dict[str, Any]) -> dict[str, Any]:
         "managed_by": job.get("labels", {}).get("managed-by", ""),
         "state": state_of(job),
         "run_duration": status.get("runDuration"),
-        "seconds_to_last_update": _seconds(job["createTime"], job.get("updateTime", job["createTime"])),
-        "tasks": status.get("taskGroups", {}).get("group0", {}).get("counts", {}),
+        "seconds_to_last_update": _between(job, "createTime", "updateTime"),
+        "tasks": {name: each.get("counts", {}) for name, each in status.get("taskGroups", {}).items()},
         "machine_type": policy.get("machineType", ""),
         "boot_disk": policy.get("bootDisk", {}),
         "asked": spec.get("computeResource", {}),
@@ -104,7 +105,7 @@ def _events(status: Mapping[str, Any], begin: str) -> list[dict[str, Any]]:
     """Return the events of a job or task, with the seconds since `begin`."""
     return [
         {
-            "after_seconds": _seconds(begin, each.get("eventTime", begin)),
+            "after_seconds": _seconds(begin, each["eventTime"]) if "eventTime" in each else None,
             "type": each.get("type", ""),
             **({"task_state": each["taskState"]} if "taskState" in each else {}),
             **({"task_execution": each["taskExecution"]} if "taskExecution" in each else {}),
@@ -144,26 +145,37 @@ def tasks(cloud: Cloud) -> Found:
 def agent_lines(cloud: Cloud) -> Found:
     lines = _log(cloud, 'logName:"batch_agent_logs" AND severity>=WARNING')
     shown = [{"severity": each.get("severity", ""), "text": _text_of(each)} for each in lines]
-    return Found(shown or f"none in {RECENT}")
+    return Found(shown or f"none in {RECENT} with a severity of WARNING or more")
 
 
 def denials(cloud: Cloud) -> Found:
-    answer = []
-    for each in _log(cloud, "protoPayload.status.code=7"):
-        said = each.get("protoPayload", {})
-        asked = [
-            one.get("permission", "") for one in said.get("authorizationInfo", []) if not one.get("granted")
-        ]
-        answer.append(
-            {
-                "service": said.get("serviceName", ""),
-                "method": said.get("methodName", ""),
-                "permissions": [one.get("permission", "") for one in asked if not one.get("granted")],
-                "member": said.get("authenticationInfo", {}).get("principalEmail", ""),
-                "message": said.get("status", {}).get("message", ""),
-            }
-        )
-    return Found(answer or f"none in the audit logs of {RECENT}")
+    """Return the refused requests of the audit logs, each with the permissions that were not granted.
+
+    https://cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.Types/AuditLog: who asked is an
+    e-mail or, with a federated identity, a subject. `granted` is left out where it is false.
+    """
+    found = [each.get("protoPayload", {}) for each in _log(cloud, "protoPayload.status.code=7")]
+    answer = [
+        {
+            "service": said.get("serviceName", ""),
+            "method": said.get("methodName", ""),
+            "permissions": [
+                one.get("permission", "")
+                for one in said.get("authorizationInfo", [])
+                if not one.get("granted")
+            ],
+            "member": _who_asked(said),
+            "message": said.get("status", {}).get("message", ""),
+        }
+        for said in found
+    ]
+    none = f"none in the audit logs of {RECENT}, which have refused reads only if data access is logged"
+    return Found(answer or none, tuple(name for each in answer for name in _names_of_member(each["member"])))
+
+
+def _who_asked(said: Mapping[str, Any]) -> str:
+    who = said.get("authenticationInfo", {})
+    return who.get("principalEmail") or who.get("principalSubject", "")
 
 
 def _log(cloud: Cloud, chosen: str) -> list[dict[str, Any]]:
@@ -173,7 +185,9 @@ def _log(cloud: Cloud, chosen: str) -> list[dict[str, Any]]:
 
 def _text_of(entry: Mapping[str, Any]) -> str:
     payload = entry.get("jsonPayload", {})
-    return entry.get("textPayload") or payload.get("message") or json.dumps(payload)
+    return (
+        entry.get("textPayload") or payload.get("message") or json.dumps(payload or entry.get("protoPayload"))
+    )
 
 
 def _region(cloud: Cloud) -> dict[str, Any]:
@@ -190,16 +204,22 @@ def quotas(cloud: Cloud) -> Found:
         for each in listed
         if _QUOTAS.search(each.get("metric", ""))
     ]
-    return Found(shown)
+    if unnamed := sum("metric" not in each for each in listed):
+        # some versions of gcloud leave out the name of a metric that is newer, perhaps that of a family
+        shown.append({"metric": "unknown to this gcloud", "quotas": unnamed})
+    return Found(shown or f"no quota of CPUs, disks, addresses or instances is named in {cloud.region}")
 
 
 def family_quotas(cloud: Cloud) -> Found:
-    found = checks.family_cpus(cloud)
-    unlimited = checks.UNLIMITED
-    rows = [
-        {"family": name, "cpus": "unlimited" if at >= unlimited else at} for name, at in sorted(found.items())
-    ]
+    found = checks.family_limits(cloud)
+    rows = [{"family": name, "cpus": _limit(cpus)} for name, cpus in sorted(found.items())]
     return Found(rows or f"CPUS_PER_VM_FAMILY names no family in {cloud.region}")
+
+
+def _limit(cpus: float | None) -> float | str:
+    if cpus is None:
+        return checks.NO_VALUE
+    return "unlimited" if cpus >= checks.UNLIMITED else cpus
 
 
 def sizes(cloud: Cloud) -> Found:
@@ -207,6 +227,8 @@ def sizes(cloud: Cloud) -> Found:
     named = {limits.machine_type for limits in stage_limits(cloud.settings).values()}
     types = sorted(filter(None, {*named, *PROBE_TYPES}))
     zones = sorted(each.rpartition("/")[2] for each in _region(cloud).get("zones", []))
+    if not zones:
+        return Found(f"Compute Engine names no zone of {cloud.region}")
     calls = [lambda name=name: _size(cloud, name, zones) for name in types]
     return Found(in_parallel(calls, cloud.shell.most_at_once(AT_ONCE)))
 
@@ -249,12 +271,16 @@ def policy_of(policy: dict[str, Any] | None) -> Found:
         }
         for each in bindings
     ]
-    names = []
-    for member in (member for row in rows for member in row["members"]):
-        kind, _, name = member.removeprefix("deleted:").partition(":")
-        if kind in ("user", "group", "domain", "principal", "principalSet"):
-            names.append((kind.lower(), name.partition("?")[0]))
-    return Found(rows, tuple(names))
+    names = [name for row in rows for member in row["members"] for name in _names_of_member(member)]
+    return Found(rows or "nobody: the policy has no binding", tuple(names))
+
+
+def _names_of_member(member: str) -> list[tuple[str, str]]:
+    """Return the name of a person or an identity of elsewhere; accounts are known by their forms."""
+    kind, _, name = member.removeprefix("deleted:").partition(":")
+    if kind not in ("user", "group", "domain", "principal", "principalSet"):
+        return []
+    return [(kind.lower(), name.partition("?")[0])]
 
 
 def builds(cloud: Cloud) -> Found:
@@ -273,8 +299,11 @@ def builds(cloud: Cloud) -> Found:
     return Found(rows or "no build yet")
 
 
-def _between(build: Mapping[str, Any], begin: str, end: str) -> float | None:
-    return _seconds(build[begin], build[end]) if begin in build and end in build else None
+def _between(described: Mapping[str, Any], begin: str, end: str) -> float | None:
+    """Return the seconds between two times of a job or build; None if it has one only."""
+    if begin not in described or end not in described:
+        return None
+    return _seconds(described[begin], described[end])
 
 
 def probe(cloud: Cloud) -> Found:

@@ -53,6 +53,9 @@ _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|(^|_)PAT
 _DENIED = re.compile(
     r"(?:permission|required|does not have|lacks?) [`'\"]?([a-z]\w*(?:\.\w+){2,})", re.IGNORECASE
 )
+_LISTED = re.compile(r'"permissions": \[([^]]*)\]')  # of an audit log, whose message may name none
+# What reading an answer of an unexpected shape raises.
+_ODD = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def write(
@@ -129,7 +132,8 @@ class _Reporter:
         """Let every doubt print its commands, in a dry run; not those that need an answer."""
         if self.in_cloud:
             for doubt in self.doubts:
-                self._ask(doubt)
+                with suppress(UserError):
+                    doubt.ask(self._cloud())
 
     def write(self, path: Path, findings: Sequence[Finding]) -> None:
         """Write the report; nothing is left of it if it cannot be finished."""
@@ -175,10 +179,16 @@ class _Reporter:
 
     def _ask(self, doubt: Doubt) -> Found:
         try:
-            found = doubt.ask(Cloud.of(self.shell, self.settings, needs_bucket=False))
+            found = doubt.ask(self._cloud())
         except UserError as error:
             return Found({"not_answered": error.problem, "fix": error.fix})
+        except _ODD as error:
+            # no real project has answered yet: a shape that nobody expected must not cost the other answers
+            return Found({"not_answered": f"fault of the report: {type(error).__name__} {error}"})
         return Found({"answer": found.answer}, found.names)
+
+    def _cloud(self) -> Cloud:
+        return Cloud.of(self.shell, self.settings, needs_bucket=False)
 
     def _which_cloud(self) -> str:
         if not self.in_cloud:
@@ -240,9 +250,10 @@ def shown_settings(settings: Settings) -> Iterator[tuple[str, Any]]:
 
 
 def denied(described: Any) -> list[str]:
-    """Return the permissions that any text says were denied, sorted."""
+    """Return the permissions that any text says were denied, and those of refusals in audit logs, sorted."""
     text = json.dumps(described, ensure_ascii=False).replace('\\"', '"')
-    return sorted(set(_DENIED.findall(text)))
+    listed = [name for each in _LISTED.findall(text) for name in re.findall(r'"([^"]+)"', each)]
+    return sorted({*_DENIED.findall(text), *listed})
 
 
 def _is_shown(name: str, annotation: Any, value: object) -> bool:

@@ -16,10 +16,21 @@ import pytest
 from localcloud.process import running
 from tests.cloud_operators import BUCKET, CloudOperator, ready_cloud
 from tests.cloud_runs import PROJECT, REGION
-from tests.emulated import post
+from tests.emulated import post, request
 from tests.experiments import REPOSITORY, sampled
 from tests.pages import Command, commands_of
 
+WORKFLOW_ACCOUNT = f"serviceAccount:epymodelingsuite-workflow@{PROJECT}.iam.gserviceaccount.com"
+# As in terraform/accounts.tf: gcloud wants to be told whether a binding has a condition wherever any has one.
+CLAIMS = {
+    "role": "roles/storage.objectUser",
+    "members": [WORKFLOW_ACCOUNT],
+    "condition": {
+        "title": "claims of runs",
+        "expression": f'resource.name.startsWith("projects/_/buckets/{BUCKET}/objects/")'
+        ' && resource.name.endsWith("/execution.json")',
+    },
+}
 PAGE = REPOSITORY / "docs" / "first-project.md"
 MOST_WORDS = 1500
 STEPS = 7
@@ -69,6 +80,10 @@ def typed(tmp_path_factory):
         batch = f"serviceAccount:epymodelingsuite-batch@{PROJECT}.iam.gserviceaccount.com"
         policy = {"bindings": [{"role": "roles/batch.agentReporter", "members": [batch]}]}
         post(f"{cloud.apis}/v1/projects/{PROJECT}:setIamPolicy", {"policy": policy})
+        answer = request(
+            "PUT", f"{cloud.storage}/storage/v1/b/{BUCKET}/iam", json={"version": 3, "bindings": [CLAIMS]}
+        )
+        assert answer.status_code == 200, answer.text
         # the machine that has too little memory is not this one
         pipeline.order({"job": "probe", "tasks": [4], "exit_code": 137})
         operator = CloudOperator(cloud, folder, sampled())
@@ -179,6 +194,14 @@ def test_the_report_has_what_the_probe_found_and_the_tasks_ended_as_they_should(
     assert PROJECT not in text
     assert BUCKET not in text
     assert str(operator.folder) not in text
+
+
+def test_the_bucket_has_the_bindings_of_terraform_alone_in_the_end(typed):
+    operator, _ = typed
+
+    policy = request("GET", f"{operator.cloud.storage}/storage/v1/b/{BUCKET}/iam").json()
+
+    assert policy["bindings"] == [CLAIMS]
 
 
 def test_the_page_is_short_and_each_step_says_what_it_costs():

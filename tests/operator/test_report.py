@@ -213,6 +213,23 @@ def test_permissions_that_were_denied_are_listed(cloud, operator):
     assert report["denied_permissions"] == ["compute.regions.get"]
 
 
+def test_an_answer_of_an_unexpected_shape_costs_no_other_answer(cloud, operator):
+    odd = {"logName": f"projects/{PROJECT}/logs/odd", "protoPayload": {"authorizationInfo": PROJECT}}
+    order_faults(cloud, {"path": "entries:list", "body": {"entries": [odd]}})
+
+    ended = operator.invoke("doctor", "--report", "report.json")
+
+    text = report_of(operator, ended)
+    not_answered = {
+        name: each["not_answered"] for name, each in answers(text).items() if "answer" not in each
+    }
+    assert not_answered == {
+        "denials": "fault of the report: AttributeError 'str' object has no attribute 'get'",
+        "idle times": "fault of the report: KeyError 'timestamp'",
+    }
+    assert_no_names(text)
+
+
 def test_without_a_cloud_the_report_says_why_nothing_was_asked(tmp_path):
     operator = Operator(tmp_path, sampled())
 
