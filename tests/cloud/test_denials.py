@@ -72,7 +72,7 @@ def denied(cloud, rights, name="x", member=MEMBER):
 
 
 def typed(cloud, line):
-    """Run a command of gcloud without a terminal, as the project's owner; return the policy that it prints."""
+    """Run a command of gcloud as the owner, without a terminal; return the policy that it prints."""
     need_program("gcloud")
     done = subprocess.run(
         [*shlex.split(line), "--format", "json"],
