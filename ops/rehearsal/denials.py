@@ -1,4 +1,8 @@
-"""What an emulated cloud denied, in one message: to whom, on what, and the command that gives it."""
+"""What an emulated cloud denied, in one message: to whom, on what, and how to give it.
+
+What the plan gives is to be applied. For anything else there is a command, with the role and the condition of
+the grant by which a similar account may do the same, if there is one.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,15 +64,9 @@ def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: st
         condition = f" if {grant.condition}" if grant.condition else ""
         given = f"{grant.role} on {grant.holder}{condition}"
         return f"{denied}: {rights.source} gives it ({given}): {rights.applied_by}"
-    grant = own[0] if own else _as_others(row, project, rights.grants)
-    if not grant:
-        holder = holders(resource, project)[0]
-        same = [each for each in rows if each["member"] == member]
-        together = {each["permission"] for each in same if holders(each["resource"], project)[0] == holder}
-        role = _role(permission, together, holder, rights.grants)
-        if not role:
-            return f"{denied}; no role that is known has it"
-        grant = Grant(holder, role, member)
+    grant = own[0] if own else _as_others(row, project, rights.grants) or _new(row, rows, project, rights)
+    if not grant.role:
+        return f"{denied}; no role that is known has it"
     return f"{denied}: {Resource(grant.holder).command(grant.role, member, grant.condition)}"
 
 
@@ -93,6 +91,17 @@ def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -
         return -len(own & others), len(permissions_of(grant.role)), grant.role
 
     return min(_allowing(row, project, alike), key=rank, default=None)
+
+
+def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Rights) -> Grant:
+    """Return a grant that nobody has, with all that was denied to the member there; its role may be ""."""
+
+    def place(row: Mapping[str, Any]) -> tuple[str, str]:
+        return holders(row["resource"], project)[0], row["member"]
+
+    holder, member = place(row)
+    together = {each["permission"] for each in rows if place(each) == (holder, member)}
+    return Grant(holder, _role(row["permission"], together, holder, rights.grants), member)
 
 
 def _role(permission: str, together: Collection[str], holder: str, known: Collection[Grant]) -> str:

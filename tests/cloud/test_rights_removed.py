@@ -116,14 +116,19 @@ def test_a_run_without_a_binding_is_denied_in_its_own_words_and_runs_through_onc
 def test_a_grant_that_is_taken_is_back_after_a_block_that_fails(lane):
     holder = f"{OF_PROJECT}/secrets/{SECRET}"
     (taken,) = [g for g in lane.rights.grants if (g.member, g.holder) == (BUILDER, holder)]
+    found_within = []
 
     def of_builder():
         policy = policy_of(lane.emulator.storage, lane.emulator.apis, holder)
         return [each for each in grants_of(holder, policy) if each.member == BUILDER]
 
-    with pytest.raises(ZeroDivisionError), without(lane.emulator, lane.rights.grants, taken):
-        there = of_builder()
-        1 / 0
+    def fail():
+        with without(lane.emulator, lane.rights.grants, taken):
+            found_within.append(of_builder())
+            raise ZeroDivisionError
 
-    assert there == []
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert found_within == [[]]
     assert of_builder() == [taken]
