@@ -113,11 +113,16 @@ def reasons() -> Iterator[Reason]:
 
 @contextmanager
 def without(cloud: Cloud, grants: Collection[Grant], taken: Grant) -> Iterator[None]:
-    """Take one of the grants of a cloud away for a block; the record begins with the block."""
+    """Take one of the grants of a cloud away for a block; the record begins with the block.
+
+    After it, whatever happened there, the resource has its grants and no others.
+    """
     assert taken in grants
-    others = [each for each in grants if each.holder == taken.holder and each != taken]
-    clear(cloud.storage, cloud.apis, taken.holder)
-    give(cloud.storage, cloud.apis, others)
-    request("DELETE", f"{cloud.apis}/_emulator/rights")
-    yield
-    give(cloud.storage, cloud.apis, [taken])
+    there = [each for each in grants if each.holder == taken.holder]
+    try:
+        clear(cloud.storage, cloud.apis, taken.holder)
+        give(cloud.storage, cloud.apis, [each for each in there if each != taken])
+        request("DELETE", f"{cloud.apis}/_emulator/rights")
+        yield
+    finally:
+        give(cloud.storage, cloud.apis, there, replaces=True)

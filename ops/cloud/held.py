@@ -5,7 +5,6 @@ for most of these methods, so they are requested with gcloud's access token, at 
 is only ever in a header. https://cloud.google.com/iam/docs/testing-permissions
 """
 
-import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,37 +12,19 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from modeling.plain_text import one_line
-from ops import gcloud, people
+from ops import gcloud
 from ops.cloud.checks import account_in, gcloud_config
 from ops.cloud.cloud import Cloud
+from ops.cloud.resources import Resource, places
 from ops.failures import TRY_AGAIN, UserError
-from ops.names import account_email
 from ops.people import Right
 from ops.settings import Settings
 
 ANSWER_SECONDS = 30
 MOST_AT_ONCE = 100  # permissions in a request
 TRIES, PAUSE_SECONDS = 3, 1
-GOOGLE_HOST = "docker.pkg.dev"
 YOU = "MEMBER"  # in a command, where gcloud does not say whose credentials it uses
 _UNLOGGED = {"CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "true"}  # gcloud's log has what it prints, here a token
-
-
-@dataclass(frozen=True)
-class Resource:
-    """What has a policy: its API and path there, and gcloud's words that add a binding to the policy."""
-
-    title: str
-    api: str
-    path: str
-    bind: tuple[str, ...]
-    takes_condition: bool = True
-
-    def command(self, role: str, member: str) -> str:
-        """Return the command that gives a role on the resource to a member."""
-        words = ["gcloud", *self.bind, "--member", member, "--role", f"roles/{role}"]
-        # without it gcloud asks, wherever the policy has a condition already
-        return shlex.join([*words, *(["--condition", "None"] if self.takes_condition else [])])
 
 
 @dataclass(frozen=True)
@@ -66,7 +47,7 @@ class Held:
 
     def command(self, right: Right) -> str:
         """Return the command that gives a right to the person."""
-        return self.resources[right.on].command(right.role, member_of(self.account))
+        return self.resources[right.on].command(f"roles/{right.role}", member_of(self.account))
 
 
 class _NotAsked(Exception):
@@ -87,66 +68,7 @@ def member_of(account: str) -> str:
 
 def resources_of(settings: Settings) -> dict[str, Resource]:
     """Return the resources that the settings name, as people.py calls them."""
-    project, add = settings.project_id, "add-iam-policy-binding"
-    accounts = {
-        people.BATCH: settings.batch_service_account,
-        people.BUILDER: settings.builder_service_account,
-        people.BUILD: settings.build_service_account,
-    }
-    buckets = {
-        people.BUCKET: settings.bucket_name,
-        people.STATE: settings.tf_state_bucket or settings.bucket_name,
-    }
-    of_project = ("--project", project)
-    found = {
-        people.PROJECT: Resource(
-            f"project {project}", "cloudresourcemanager", f"v1/projects/{project}", ("projects", add, project)
-        ),
-        **{
-            name: Resource(
-                f"gs://{bucket}",
-                "storage",
-                f"storage/v1/b/{bucket}",
-                ("storage", "buckets", add, f"gs://{bucket}"),
-            )
-            for name, bucket in buckets.items()
-            if bucket
-        },
-        **{name: _account(account_email(project, account), project) for name, account in accounts.items()},
-    }
-    host = settings.registry_host or f"{settings.region}-{GOOGLE_HOST}"
-    if host.endswith(f"-{GOOGLE_HOST}"):
-        place, name = host.removesuffix(f"-{GOOGLE_HOST}"), settings.repo_name
-        found[people.REGISTRY] = Resource(
-            f"repository {name}",
-            "artifactregistry",
-            f"v1/projects/{project}/locations/{place}/repositories/{name}",
-            ("artifacts", "repositories", add, name, "--location", place, *of_project),
-        )
-    if name := settings.github_pat_secret:
-        path = f"v1/projects/{project}/secrets/{name}"
-        found[people.SECRET] = Resource(
-            f"secret {name}", "secretmanager", path, ("secrets", add, name, *of_project)
-        )
-    if settings.billing_account and settings.monthly_budget_usd:
-        name = settings.billing_account
-        found[people.BILLING] = Resource(
-            f"billing account {name}",
-            "cloudbilling",
-            f"v1/billingAccounts/{name}",
-            ("billing", "accounts", add, name),
-            takes_condition=False,
-        )
-    return found
-
-
-def _account(email: str, project: str) -> Resource:
-    home = email.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-    place = project if "." in home else home  # Compute Engine's own account does not name its project
-    bind = ("iam", "service-accounts", "add-iam-policy-binding", email, "--project", place)
-    return Resource(
-        f"account {email.partition('@')[0]}", "iam", f"v1/projects/{place}/serviceAccounts/{email}", bind
-    )
+    return {on: Resource(name) for on, name in places(settings).items()}
 
 
 def ask(cloud: Cloud, rights: Iterable[Right]) -> Held:

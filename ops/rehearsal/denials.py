@@ -1,37 +1,38 @@
-"""What an emulated cloud denied, in one message: to whom, on what, and the command that gives it."""
+"""What an emulated cloud denied, in one message: to whom, on what, and how to give it.
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+What the plan gives is to be applied. For anything else there is a command, with the role and the condition of
+the grant by which a similar account may do the same, if there is one.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from localcloud.rights.grants import Grant
-from localcloud.rights.resources import BUCKET, holders
+from localcloud.rights.resources import holders
 from localcloud.rights.roles import permissions_of, roles_with
+from ops.cloud.resources import Resource
 from ops.failures import UserError
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
 from ops.rehearsal.rights import Rights
 
-_PARTS = re.compile(
-    r"projects/(?P<project>[^/]+)(/locations/(?P<place>[^/]+))?(/(?P<kind>\w+)/(?P<name>[^/]+))?"
-)
-
 
 @contextmanager
 def denials_explained(apis: str, project: str, rights: Rights | None) -> Iterator[None]:
-    """Have an error in the block say what was denied, if anything was; its exit code is then 1.
+    """Have a block in which something was denied end with an error that says what; its exit code is 1.
 
-    Of the roles that would help, one that others have by these rights is named. A cloud without rights denies
-    nothing.
+    Not every refusal ends what was asked for: a workflow without the right to log runs to its end. What was
+    refused only because its role is too new (`--iam-delay`) is no error where the block succeeds.
     """
     try:
         yield
     except UserError as error:
-        denied = [row for row in asked(apis) if not row["by"]]
-        if not denied:
+        if not (rows := _denied(apis)):
             raise
-        lines = "\n".join(_line(row, project, rights.grants if rights else ()) for row in denied)
-        raise UserError(f"{error.problem}\n{lines}", exit_code=1) from None
+        raise _error(error.problem, rows, project, rights) from None
+    if rows := [row for row in _denied(apis) if not row.get("later")]:
+        raise _error("all was done, but not everything was allowed", rows, project, rights)
 
 
 def asked(apis: str) -> list[dict[str, Any]]:
@@ -43,42 +44,85 @@ def asked(apis: str) -> list[dict[str, Any]]:
     return answer.json()["asked"]
 
 
-def _line(row: Mapping[str, Any], project: str, known: Collection[Grant]) -> str:
+def _denied(apis: str) -> list[dict[str, Any]]:
+    return [row for row in asked(apis) if not row["by"]]
+
+
+def _error(problem: str, rows: Sequence[Mapping[str, Any]], project: str, rights: Rights | None) -> UserError:
+    lines = (_line(row, rows, project, rights or Rights((), "")) for row in rows)
+    return UserError("\n".join([problem, *lines]), exit_code=1)
+
+
+def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Rights) -> str:
     member, permission, resource = row["member"], row["permission"], row["resource"]
     denied = f"denied: {member.partition(':')[2]} may not {permission} on {resource}"
-    holder = holders(resource, project)[0]
     if later := row.get("later"):
         return f"{denied} yet: {later[0]['role']} was given, and does not count so soon"
-    role = _role(permission, holder, known)
-    return f"{denied}: {command(holder, role, member)}" if role else f"{denied}; no role that is known has it"
+    own = _allowing(row, project, (each for each in rights.grants if each.member == member))
+    if own and not _is_of_people(member):
+        grant = own[0]
+        condition = f" if {grant.condition}" if grant.condition else ""
+        given = f"{grant.role} on {grant.holder}{condition}"
+        return f"{denied}: {rights.source} gives it ({given}): {rights.applied_by}"
+    grant = own[0] if own else _as_others(row, project, rights.grants) or _new(row, rows, project, rights)
+    if not grant.role:
+        return f"{denied}; no role that is known has it"
+    return f"{denied}: {Resource(grant.holder).command(grant.role, member, grant.condition)}"
 
 
-def _role(permission: str, holder: str, known: Collection[Grant]) -> str:
-    """Return the role that gives a permission: one that others have on such a resource, else the smallest."""
-    used = {grant.role for grant in known if _kind(grant.holder) == _kind(holder)}
-    fitting = [role for role in used if permission in permissions_of(role)]
-    smallest = min(fitting, key=lambda role: (len(permissions_of(role)), role), default="")
-    return smallest or next(iter(roles_with(permission)), "")
+def _allowing(row: Mapping[str, Any], project: str, grants: Iterable[Grant]) -> list[Grant]:
+    """Return those of the grants that would allow what a row has, if they were its member's."""
+    counting, asked_for = holders(row["resource"], project), (row["permission"], row["resource"])
+    now = datetime.now(UTC)
+    return [each for each in grants if each.holder in counting and each.allows(each.member, *asked_for, now)]
 
 
-def _kind(holder: str) -> str:
-    return "bucket" if holder.startswith(BUCKET) else str(_PARTS.match(holder)["kind"])
+def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -> Grant | None:
+    """Return the grant of another member that would be enough: of the one that has most in common.
+
+    A role that allows only what was denied first would not take a run further than to the next denial.
+    """
+    member = row["member"]
+    alike = [each for each in known if _is_of_people(each.member) == _is_of_people(member)]
+    own = {(each.holder, each.role) for each in alike if each.member == member}
+
+    def rank(grant: Grant) -> tuple[int, int, str]:
+        others = {(each.holder, each.role) for each in alike if each.member == grant.member}
+        return -len(own & others), len(permissions_of(grant.role)), grant.role
+
+    return min(_allowing(row, project, alike), key=rank, default=None)
 
 
-def command(holder: str, role: str, member: str) -> str:
-    """Return the command that gives a member a role on a resource that has a policy."""
-    given = f"--member {member} --role {role}"
-    if holder.startswith(BUCKET):
-        return f"gcloud storage buckets add-iam-policy-binding gs://{holder.removeprefix(BUCKET)} {given}"
-    parts = _PARTS.match(holder)
-    project, place, name = parts["project"], parts["place"], parts["name"]
-    if not name:
-        return f"gcloud projects add-iam-policy-binding {project} {given} --condition None"
-    words = {
-        "serviceAccounts": "iam service-accounts",
-        "secrets": "secrets",
-        "repositories": "artifacts repositories",
-        "services": "run services",
-    }[parts["kind"]]
-    where = {"repositories": f" --location {place}", "services": f" --region {place}"}.get(parts["kind"], "")
-    return f"gcloud {words} add-iam-policy-binding {name}{where} --project {project} {given}"
+def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Rights) -> Grant:
+    """Return a grant that nobody has, with all that was denied to the member there; its role may be ""."""
+
+    def place(row: Mapping[str, Any]) -> tuple[str, str]:
+        return holders(row["resource"], project)[0], row["member"]
+
+    holder, member = place(row)
+    together = {each["permission"] for each in rows if place(each) == (holder, member)}
+    return Grant(holder, _role(row["permission"], together, holder, rights.grants), member)
+
+
+def _role(permission: str, together: Collection[str], holder: str, known: Collection[Grant]) -> str:
+    """Return the role that gives a permission, and if there is one, all that were denied together.
+
+    It is one that others have on such a resource, else one that allows least.
+    """
+    api = Resource(holder).api
+    used = {grant.role for grant in known if Resource(grant.holder).api == api}
+    fitting = [
+        each for each in (*sorted(used), *roles_with(permission)) if permission in permissions_of(each)
+    ]
+
+    def rank(role: str) -> tuple[int, bool, bool, int]:
+        # Google advises against the legacy roles, which stand for entries of an ACL.
+        missing = len(set(together) - permissions_of(role))
+        return missing, role not in used, ".legacy" in role, len(permissions_of(role))
+
+    return min(fitting, key=rank, default="")
+
+
+def _is_of_people(member: str) -> bool:
+    """Return whether a member is a person, to whom no plan gives anything: docs/access.md does."""
+    return member.startswith("user:")

@@ -19,9 +19,9 @@ from localcloud.rights.plan import PlanError, grants_of_plan, is_plan, plan_vari
 from localcloud.rights.resources import bucket_name, has_policy
 from localcloud.rights.roles import OWNER_ROLE, UnknownRole
 from ops import people
+from ops.cloud.resources import places
 from ops.failures import UserError
 from ops.gpu.names import Names
-from ops.names import account_email
 from ops.rehearsal.planning import planned
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give, make_secret
 from ops.settings import Settings
@@ -32,6 +32,7 @@ FIX = (
     "install Terraform and run `invoke tf-init` once, or name a configuration with a mirror of its providers "
     "in TF_CLI_CONFIG_FILE, or name a plan: --rights FILE"
 )
+OF_GPU = "service_prefix"  # a variable that every plan of terraform/gpu/ has, and no other
 PLAN, RECORD = "`terraform show -json PLAN`", "GET /_emulator/rights"
 _FIELDS = {"holder", "role", "member", "condition"}
 _NAMES = ("project_id", "bucket_name")  # settings that a file decides where the emulated cloud has its own
@@ -39,11 +40,15 @@ _NAMES = ("project_id", "bucket_name")  # settings that a file decides where the
 
 @dataclass(frozen=True)
 class Rights:
-    """Grants, where they come from, and the names of the project and bucket that they are for, if known."""
+    """Grants, where they come from, and the names of the project and bucket that they are for, if known.
+
+    `applied_by` is the command that gives them to a project, without those of people.
+    """
 
     grants: tuple[Grant, ...]
     source: str
     names: Mapping[str, str] = field(default_factory=dict)
+    applied_by: str = "invoke tf-apply"
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Rights":
@@ -52,7 +57,9 @@ class Rights:
         except PlanError as error:
             raise UserError(f"{source}: {error}") from None
         names = {name: value for name in _NAMES if (value := plan_variable(plan, name))}
-        return cls(grants, source, names)
+        return cls(
+            grants, source, names, "invoke gpu-apply" if plan_variable(plan, OF_GPU) else cls.applied_by
+        )
 
     @classmethod
     def of_file(cls, path: Path) -> "Rights":
@@ -167,33 +174,20 @@ def slug(work: str) -> str:
 
 def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant]:
     """Yield the grants of people, one for each work; without a secret, none on it."""
-    places = _places(settings)
+    known = _places(settings)
     for work in works:
-        roles = dict.fromkeys((places[on], role) for role, on in people.roles_of(work))  # places may be one
-        yield from (Grant(holder, f"roles/{role}", person(work)) for holder, role in roles if holder)
+        roles = [(known[on], role) for role, on in people.roles_of(work) if on in known]
+        # two places may be one bucket
+        yield from (Grant(name, f"roles/{role}", person(work)) for name, role in dict.fromkeys(roles))
 
 
 def _places(settings: Settings) -> dict[str, str]:
-    """Return the resources that ops/people.py names; "" for what is not in the settings or not emulated."""
-    project, names = f"projects/{settings.project_id}", Names.of(settings)
-    secret = settings.github_pat_secret
-
-    def account(name: str) -> str:
-        return f"{project}/serviceAccounts/{account_email(settings.project_id, name)}"
-
-    return {
-        people.PROJECT: project,
-        people.BUCKET: bucket_name(settings.bucket_name),
-        people.REGISTRY: f"{project}/locations/{settings.region}/repositories/{settings.repo_name}",
-        people.SECRET: f"{project}/secrets/{secret}" if secret else "",
-        people.BATCH: account(settings.batch_service_account),
-        people.BUILDER: account(settings.builder_service_account),
-        people.BUILD: account(settings.build_service_account),
-        people.STATE: bucket_name(settings.tf_state_bucket or settings.bucket_name),
-        people.BILLING: "",
-        people.INPUT: bucket_name(names.bucket("input")),
-        people.OUTPUT: bucket_name(names.bucket("output")),
-    }
+    """Return the resources that ops/people.py names, without those that are not emulated."""
+    names = Names.of(settings)
+    found = places(settings)
+    for on, bucket in ((people.INPUT, "input"), (people.OUTPUT, "output")):
+        found[on] = bucket_name(names.bucket(bucket))
+    return {on: name for on, name in found.items() if has_policy(name)}
 
 
 def environment_of(emulator: Emulator, settings: Settings, work: str = "") -> dict[str, str]:

@@ -16,7 +16,7 @@ import pytest
 from tests.experiments import POPULATIONS, sampled
 from tests.needs import need_program, need_terraform
 from tests.operators import Operator, invoke_in, wait_for_file
-from tests.terraform_plans import NEEDED, configured, plans
+from tests.terraform_plans import NEEDED, condition_of, configured, plans
 
 PROJECT, BUCKET = NEEDED["project_id"], NEEDED["bucket_name"]
 
@@ -86,12 +86,32 @@ def test_without_a_binding_of_the_plan_a_rehearsal_ends_with_who_may_not_do_what
         re.M,
     )
     assert said, ended.output
+    condition = condition_of(plan, 'batch_uses_runs["batch"]')
     assert said[1] == (
         f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member serviceAccount:{account} "
-        "--role roles/storage.objectUser"
+        "--role roles/storage.objectUser --condition "
+        + shlex.quote(f"expression={condition},title=as others have it")
     )
     assert "Traceback" not in ended.output
     assert "builder  RUNNING" not in ended.output
+
+
+def test_without_a_role_that_no_run_stops_for_a_rehearsal_ends_with_who_was_denied_it(operator, planned):
+    file = write_plan(
+        operator, planned(), without='google_project_iam_member.workflow["roles/logging.logWriter"]'
+    )
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", file)
+
+    assert ended.exit_code == 1, ended.output
+    account = f"epymodelingsuite-workflow@{PROJECT}.iam.gserviceaccount.com"
+    assert (
+        f"denied: {account} may not logging.logEntries.create on projects/{PROJECT}: gcloud projects "
+        f"add-iam-policy-binding {PROJECT} --member serviceAccount:{account} --role roles/logging.logWriter "
+        "--condition None"
+    ) in ended.lines
+    assert "error: all was done, but not everything was allowed" in ended.lines
+    assert "equal: " not in ended.output
 
 
 def test_a_shell_of_ones_own_is_denied_what_the_work_of_its_user_does_not_need(operator, planned):

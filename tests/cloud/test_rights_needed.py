@@ -17,7 +17,7 @@ from ops.gpu.uploads import Uploads
 from ops.people import WORK, rights_of
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
-from ops.rehearsal.rights import person
+from ops.rehearsal.rights import Rights, person
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import names_in
 from tests.experiments import POPULATIONS, REPOSITORY, calibrated, write_repository
@@ -182,11 +182,15 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     service = f"projects/{PROJECT}/locations/{REGION}/services/{lane.names.service('preprocess')}"
     (taken,) = [grant for grant in grants if (grant.role, grant.holder) == ("roles/run.invoker", service)]
     uploads = Uploads(lane.cloud, lane.names)
+    explained = lane.emulator.apis, PROJECT
+    rights = Rights(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("denied.txt", SENTENCE)
-        with pytest.raises(UserError) as failed, denials_explained(lane.emulator.apis, PROJECT, None):
+        with pytest.raises(UserError) as failed, denials_explained(*explained, rights):
             uploads.ended(uploads.execution_of("denied.txt", generation))
+        with pytest.raises(UserError) as unplanned, denials_explained(*explained, None):
+            raise UserError("the same")
     work = names_in(lane.emulator, lane.names.bucket("output"), "work/")
     again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
     path = f"/workflows/{lane.names.workflow}/executions"
@@ -195,7 +199,9 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     account = taken.member.partition(":")[2]
     said = str(failed.value)
     assert "403" in said
-    assert f"denied: {account} may not run.routes.invoke on {service}: gcloud run services add-iam" in said
-    assert said.endswith(f"--member {taken.member} --role roles/run.invoker")
+    denied = f"denied: {account} may not run.routes.invoke on {service}: "
+    assert said.endswith(f"{denied}the deployment gives it ({taken.role} on {service}): invoke gpu-deploy")
+    assert f"{denied}gcloud run services add-iam" in str(unplanned.value)
+    assert str(unplanned.value).endswith(f"--member {taken.member} --role {taken.role} --condition None")
     assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
     assert len([name for name in work if name.endswith("/claim.json")]) == 2  # of the others

@@ -3,7 +3,8 @@
 import pytest
 
 from ops import people
-from ops.cloud.held import Held, Resource, address, member_of, resources_of
+from ops.cloud.held import Held, address, member_of, resources_of
+from ops.cloud.resources import Resource
 from ops.environment import read_settings
 from ops.failures import UserError
 from ops.people import BATCH, BUCKET, BUILDER, PROJECT, REGISTRY, SECRET, Right
@@ -118,7 +119,7 @@ def test_a_role_on_a_billing_account_takes_no_condition():
     budget = {"BILLING_ACCOUNT": "012345-6789AB-CDEF01", "MONTHLY_BUDGET_USD": "100"}
     resource: Resource = resources_of(read_settings(SETTINGS | budget))[people.BILLING]
 
-    assert resource.command("billing.costsManager", "MEMBER") == (
+    assert resource.command("roles/billing.costsManager", "MEMBER") == (
         "gcloud billing accounts add-iam-policy-binding 012345-6789AB-CDEF01 "
         "--member MEMBER --role roles/billing.costsManager"
     )
