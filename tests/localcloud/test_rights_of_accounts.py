@@ -24,6 +24,7 @@ ON_PROJECT = f"projects/{PROJECT}"
 AGENT = ("roles/batch.agentReporter", "roles/logging.logWriter")  # of an account whose tasks run and log
 STORAGE_AGENT = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
 EVENTARC_AGENT = "service-123456789012@gcp-sa-eventarc.iam.gserviceaccount.com"
+PUBSUB_AGENT = "service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
 # Prints what storage answers for the object of a bucket, read as whatever owns the door.
 READ = (
     "import os, sys, urllib.error, urllib.request as web\n"
@@ -317,6 +318,11 @@ def deliver_once_allowed(governed: Governed) -> None:
     assert "unable to publish" in unpublished.json()["error"]["message"]
     assert "verify that it has Eventarc Service Agent role" in unmade.json()["error"]["message"]
     assert made.status_code == 200, made.text
+    trigger = f"projects/{PROJECT}/serviceAccounts/{email}"
+    assert governed.asked(PUBSUB_AGENT, "iam.serviceAccounts.getOpenIdToken") == [
+        (trigger, ["roles/pubsub.serviceAgent"])
+    ]
+    assert governed.asked(EVENTARC_AGENT, "iam.serviceAccounts.getAccessToken") == []
 
 
 # -- Infrastructure Manager
@@ -333,6 +339,34 @@ def test_a_blueprint_is_read_as_the_account_of_its_deployment(governed):
     [(read, roles)] = governed.asked(email, "storage.objects.get")
     assert (read.startswith(name), roles) == (True, ["roles/config.agent"])
     assert governed.asked(email, "storage.objects.create")
+
+
+@pytest.mark.parametrize(
+    ("roles", "condition", "lacking"),
+    [
+        (["owner"], "", ""),
+        (["config.admin", "logging.logWriter", "storage.admin"], "", ""),
+        (["config.admin", "storage.admin"], "", "logging.logEntries.create"),
+        (["config.agent"], 'request.time > timestamp("2020-01-01T00:00:00Z")', ""),
+        (["config.agent"], 'request.time < timestamp("2020-01-01T00:00:00Z")', "config.artifacts.import"),
+    ],
+    ids=["an owner", "other roles", "too little", "a condition that holds", "a condition that does not"],
+)
+def test_who_applies_a_blueprint_is_asked_for_the_permissions_of_the_role(
+    governed, roles, condition, lacking
+):
+    infra = Infra(governed.cloud)
+    limits = {"condition": {"title": "a time", "expression": condition}} if condition else {}
+    members = ["serviceAccount:infra-manager@p.iam.gserviceaccount.com"]
+    bindings = [{"role": f"roles/{role}", "members": members, **limits} for role in roles]
+    policy = {"version": 3, "bindings": bindings}
+    governed.api("POST", f"/v1/projects/{PROJECT}:setIamPolicy", json={"policy": policy}).raise_for_status()
+
+    applied = infra.apply({"main.tf": MAIN})
+
+    assert applied["state"] == ("FAILED" if lacking else "ACTIVE"), applied
+    denied = f"lacks roles/config.agent on project p: Permission '{lacking}' denied"
+    assert (denied in applied.get("stateDetail", "")) == bool(lacking), applied
 
 
 # -- tokens, and accounts that are gone
