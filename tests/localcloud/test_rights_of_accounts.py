@@ -11,7 +11,6 @@ from localcloud.process import running
 from localcloud.rights.members import token_of
 from tests.emulated import add_image, add_secret, post, write_service_account_key
 from tests.localcloud.governed import Governed, assertion, make_agents, numbers, put
-from tests.localcloud.infra_api import MAIN, Infra
 from tests.localcloud.jobs import LOCATION, PROJECT, exit_codes, job, null, says, shell
 from tests.localcloud.run_api import HOST, PLACE, ready, service
 from tests.localcloud.workflow_api import ECHO, logged, wait_until
@@ -323,50 +322,6 @@ def deliver_once_allowed(governed: Governed) -> None:
         (trigger, ["roles/pubsub.serviceAgent"])
     ]
     assert governed.asked(EVENTARC_AGENT, "iam.serviceAccounts.getAccessToken") == []
-
-
-# -- Infrastructure Manager
-
-
-def test_a_blueprint_is_read_as_the_account_of_its_deployment(governed):
-    infra = Infra(governed.cloud)
-    email = "infra-manager@p.iam.gserviceaccount.com"
-
-    applied = infra.apply({"main.tf": MAIN})
-
-    assert applied["state"] == "ACTIVE", applied
-    name = f"projects/_/buckets/{infra.bucket}/objects/"
-    [(read, roles)] = governed.asked(email, "storage.objects.get")
-    assert (read.startswith(name), roles) == (True, ["roles/config.agent"])
-    assert governed.asked(email, "storage.objects.create")
-
-
-@pytest.mark.parametrize(
-    ("roles", "condition", "lacking"),
-    [
-        (["owner"], "", ""),
-        (["config.admin", "logging.logWriter", "storage.admin"], "", ""),
-        (["config.admin", "storage.admin"], "", "logging.logEntries.create"),
-        (["config.agent"], 'request.time > timestamp("2020-01-01T00:00:00Z")', ""),
-        (["config.agent"], 'request.time < timestamp("2020-01-01T00:00:00Z")', "config.artifacts.import"),
-    ],
-    ids=["an owner", "other roles", "too little", "a condition that holds", "a condition that does not"],
-)
-def test_who_applies_a_blueprint_is_asked_for_the_permissions_of_the_role(
-    governed, roles, condition, lacking
-):
-    infra = Infra(governed.cloud)
-    limits = {"condition": {"title": "a time", "expression": condition}} if condition else {}
-    members = ["serviceAccount:infra-manager@p.iam.gserviceaccount.com"]
-    bindings = [{"role": f"roles/{role}", "members": members, **limits} for role in roles]
-    policy = {"version": 3, "bindings": bindings}
-    governed.api("POST", f"/v1/projects/{PROJECT}:setIamPolicy", json={"policy": policy}).raise_for_status()
-
-    applied = infra.apply({"main.tf": MAIN})
-
-    assert applied["state"] == ("FAILED" if lacking else "ACTIVE"), applied
-    denied = f"lacks roles/config.agent on project p: Permission '{lacking}' denied"
-    assert (denied in applied.get("stateDetail", "")) == bool(lacking), applied
 
 
 # -- tokens, and accounts that are gone
