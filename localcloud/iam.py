@@ -32,7 +32,7 @@ _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
 _TESTABLE = re.compile(r"iam\.serviceAccount.+")
 _AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
-STORAGE_AGENT, EVENTARC_AGENT = "gs-project-accounts", "gcp-sa-eventarc"
+STORAGE_AGENT, EVENTARC_AGENT, PUBSUB_AGENT = "gs-project-accounts", "gcp-sa-eventarc", "gcp-sa-pubsub"
 # Google's own accounts in a project that are made only when they are asked for, or first used.
 _MADE_LATER = {STORAGE_AGENT, EVENTARC_AGENT}
 

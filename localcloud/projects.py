@@ -1,7 +1,7 @@
 """Resource Manager and Billing, limited to what gcloud asks about a project: is it there, who pays.
 
 Every project exists until POST /_emulator/projects {"only": ["my-lab-forecasts"]} lists the ones that do, and
-has a billing account until {"billing": false}.
+has a billing account until {"billing": false}. {"created": "2020-02-01T00:00:00Z"} makes all of them older.
 """
 
 import re
@@ -19,6 +19,7 @@ DEFAULT_ACCOUNT = f"{PROJECT_NUMBER}-compute@developer.gserviceaccount.com"  # t
 BILLING_ACCOUNT = "billingAccounts/012345-6789AB-CDEF01"
 DEFAULT_MASK = "bindings,etag"  # what a policy changes when the request names no fields
 
+_CREATED = "2026-01-01T00:00:00Z"
 # A project cannot tell who may create or list projects: those are permissions of what holds it.
 _TESTABLE = re.compile(r"(?!resourcemanager\.(projects\.(create|list)$|folders\.|organizations\.)).+")
 _MASKS = {"bindings", "etag", "version", "auditConfigs"}
@@ -29,7 +30,7 @@ class Projects:
 
     def __init__(self, has_account: Callable[[str], bool]):
         self._only: set[str] | None = None
-        self._has_billing = True
+        self._has_billing, self._created = True, _CREATED
         self._policies = Policies(has_account)
         self.rename_deleted = self._policies.rename_deleted
         self._lock = threading.Lock()
@@ -51,7 +52,7 @@ class Projects:
 
     def forget_all(self) -> None:
         with self._lock:
-            self._only, self._has_billing = None, True
+            self._only, self._has_billing, self._created = None, True, _CREATED
         self._policies.forget_all()
 
     def policy(self, project: str) -> Policy:
@@ -72,14 +73,17 @@ class Projects:
     def set(self, request: Request) -> Response:
         asked = request.json()
         only, billing = asked.get("only"), asked.get("billing", True)
-        if not (isinstance(only, list) or "billing" in asked) or not isinstance(billing, bool):
+        created = asked.get("created", _CREATED)
+        is_known = isinstance(only, list) or "billing" in asked or "created" in asked
+        if not is_known or not isinstance(billing, bool) or not isinstance(created, str):
             raise ApiError(
                 400,
-                '"only" (a list of the projects that exist) or "billing" (true or false) is required',
+                '"only" (a list of the projects that exist), "billing" (true or false) or "created" (a time) '
+                "is required",
             )
         with self._lock:
             self._only = set(map(str, only)) if isinstance(only, list) else self._only
-            self._has_billing = billing
+            self._has_billing, self._created = billing, created
         return json_response({"only": sorted(self._only or ()), "billing": billing})
 
     def get(self, request: Request, project: str) -> Response:
@@ -89,7 +93,7 @@ class Projects:
                 "projectId": project,
                 "name": project,
                 "lifecycleState": "ACTIVE",
-                "createTime": "2026-01-01T00:00:00Z",
+                "createTime": self._created,
             }
         )
 

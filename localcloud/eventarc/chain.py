@@ -1,16 +1,16 @@
-"""The accounts through whose hands an event goes: Storage's and Eventarc's own, and that of the trigger.
+"""The accounts through whose hands an event goes: Storage's, Eventarc's, Pub/Sub's, and that of the trigger.
 
-The bucket's notification publishes as Storage's account, the subscription and its tokens are Eventarc's, and
-the trigger's account receives the event and starts the workflow:
-https://cloud.google.com/eventarc/docs/workflows/route-trigger-cloud-storage and
-https://cloud.google.com/eventarc/docs/all-roles-permissions. What the first two may do is checked when a
-trigger is made. It is not documented which permissions Eventarc checks then (here those to make a topic, a
-subscription and the notification of the bucket), nor which agent gets the trigger's token (here Eventarc's).
+The bucket's notification publishes as Storage's account, the subscription is Eventarc's, Pub/Sub's account
+gets the token of the trigger's account, and that one receives the event and starts the workflow:
+https://cloud.google.com/eventarc/standard/docs/workflows/roles-permissions. What the first two may do is
+checked when a trigger is made. It is not documented which permissions Eventarc checks then: here those to
+make a topic, a subscription and the notification of the bucket. Pub/Sub's account can get tokens by the role
+that Google gives it (rights/automatic.py), unless it is of April 8, 2021 or before.
 """
 
 from dataclasses import dataclass
 
-from localcloud.iam import EVENTARC_AGENT, STORAGE_AGENT, agent_email
+from localcloud.iam import EVENTARC_AGENT, PUBSUB_AGENT, STORAGE_AGENT, agent_email
 from localcloud.messages import ApiError
 from localcloud.rights.actors import Actors
 from localcloud.rights.resources import account_name, bucket_name
@@ -64,8 +64,8 @@ class Chain:
             403, or 401 if an account is gone.
         """
         self.actors.as_(agent_email(STORAGE_AGENT)).ask(PUBLISH, f"projects/{project}")
-        eventarc = self.actors.as_(agent_email(EVENTARC_AGENT))
-        eventarc.ask("iam.serviceAccounts.getAccessToken", account_name(account, project))
+        pubsub = self.actors.as_(agent_email(PUBSUB_AGENT))
+        pubsub.ask("iam.serviceAccounts.getOpenIdToken", account_name(account, project))
         trigger = self.actors.as_(account)
         trigger.ask("eventarc.events.receiveEvent", f"projects/{project}")
         trigger.ask("workflows.executions.create", f"projects/{workflow_project}")

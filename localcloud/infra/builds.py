@@ -23,6 +23,18 @@ from localcloud.rights.actors import Actor, Actors
 from localcloud.times import Clock, now
 
 AGENT_ROLES = {"roles/config.agent", "roles/owner"}
+# What a run does beside its resources: its state, its lock, its plan, its log. Google documents the role that
+# an account needs for it, and not which permission of the role is asked when.
+AGENT_PERMISSIONS = (
+    "config.artifacts.import",
+    "config.deployments.deleteState",
+    "config.deployments.getLock",
+    "config.deployments.getState",
+    "config.deployments.updateState",
+    "config.previews.upload",
+    "config.revisions.getState",
+    "logging.logEntries.create",
+)
 MAX_ERRORS = 10  # that a resource shows; the log has all
 DENIED, BUILD_FAILED = "CLOUD_BUILD_PERMISSION_DENIED", "RUN_FAILED"
 APPLY, DESTROY, PREVIEW = "apply", "destroy", "preview"
@@ -147,10 +159,8 @@ class Builds:
 
     def _carried_out(self, run: Run, report: Report, log: Callable[[str], None]) -> Outcome:
         report(build=run.build, step="PREPARING_STORAGE_BUCKET")
-        email = account_of(run.settings)
-        if not self._projects.has_role(run.project, f"serviceAccount:{email}", AGENT_ROLES):
-            denied = f"{email} lacks roles/config.agent on project {run.project}"
-            return Outcome([Mistake(f"Cloud Build failed due to a permission issue: {denied}")], DENIED)
+        if why := self._why_denied(run):
+            return Outcome([Mistake(f"Cloud Build failed due to a permission issue: {why}")], DENIED)
         if "artifactsGcsBucket" not in run.settings:
             self._sources_of(run).need_bucket(run.bucket, run.project, run.location)
         plan, outcome = Plan(), Outcome()
@@ -168,6 +178,16 @@ class Builds:
         outcome.mistakes = plan.mistakes
         outcome.code = BUILD_FAILED if plan.mistakes else ""
         return outcome
+
+    def _why_denied(self, run: Run) -> str:
+        """Return why the account may not run a blueprint; without rights, its role decides."""
+        actor = self._actor(run)
+        lacks = f"{actor.email} lacks roles/config.agent on project {run.project}"
+        if not self._actors.rights.are_enforced:
+            has_role = self._projects.has_role(run.project, actor.member, AGENT_ROLES)
+            return "" if has_role else lacks
+        whys = [actor.why_not(each, f"projects/{run.project}") for each in AGENT_PERMISSIONS]
+        return next((f"{lacks}: {why}" for why in whys if why), "")
 
     def _checked(self, run: Run, report: Report, log: Callable[[str], None]) -> Plan:
         address = run.settings["terraformBlueprint"]["gcsSource"]

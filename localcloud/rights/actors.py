@@ -11,6 +11,7 @@ from localcloud.messages import ApiError
 from localcloud.rights.doors import Addresses, Doors
 from localcloud.rights.enforcement import Rights
 from localcloud.rights.members import member, token_of
+from localcloud.rights.needs import UnknownNeed, acts
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Actor:
         ------
         ApiError
             403, or 401 if the account is gone or disabled.
+        UnknownNeed
+            acts.csv does not have the permission.
         """
+        if permission not in acts():
+            raise UnknownNeed(f"{self.member} asks for {permission}: add it to rights/acts.csv")
         self.rights.ask(self.member, permission, resource)
 
     def why_not(self, permission: str, resource: str) -> str:

@@ -1,7 +1,8 @@
 """Who makes the request that this thread answers, and what a handler asks for them.
 
 The permission of a method is asked before its handler runs (enforcement.py). What depends on the body or on
-what is there already, such as acting as an account or replacing an object, the handler asks with need().
+what is there already, such as acting as an account or replacing an object, the handler asks with need(). It
+asks only for what the table of its method names (needs.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from localcloud.rights.needs import UnknownNeed
 from localcloud.rights.resources import account_name
 
 ACT_AS = "iam.serviceAccounts.actAs"
@@ -18,12 +20,28 @@ May = Callable[[str, str, str], bool]
 
 @dataclass
 class Caller:
-    """The member that makes a request, and how often a permission was asked for it."""
+    """The member that makes a request, what its handler may ask, and what was asked for it."""
 
     member: str
     ask: Ask
     may: May
-    asked: int = field(default=0)
+    method: str
+    of_handler: frozenset[str]  # permissions
+    asked: set[tuple[str, str, str]] = field(default_factory=set)  # member, permission, resource
+    needs_nothing: bool = False
+
+    def need(self, permission: str, resource: str) -> None:
+        """Ask for a permission that the method always needs, or that its handler has checked."""
+        self.asked.add((self.member, permission, resource))
+        self.ask(self.member, permission, resource)
+
+    def check(self, permission: str, resource: str) -> None:
+        """Refuse a question of the handler that the table of its method does not have.
+
+        What was asked before, such as the right to create an object, may be asked again.
+        """
+        if (self.member, permission, resource) not in self.asked and permission not in self.of_handler:
+            raise UnknownNeed(f"{self.method} asks for {permission}: add it to rights/methods/")
 
 
 _current: ContextVar[Caller | None] = ContextVar("caller", default=None)
@@ -38,10 +56,12 @@ def need(permission: str, resource: str) -> None:
     ------
     ApiError
         403
+    UnknownNeed
+        The table of the method does not have the permission as one that its handler asks.
     """
     if caller := _current.get():
-        caller.asked += 1
-        caller.ask(caller.member, permission, resource)
+        caller.check(permission, resource)
+        caller.need(permission, resource)
 
 
 def need_to_act_as(account: str, project: str) -> None:
@@ -60,7 +80,20 @@ def need_to_act_as(account: str, project: str) -> None:
 
 
 def may(permission: str, resource: str) -> bool:
-    """Return whether the caller has a permission, where that changes an answer and refuses nothing."""
+    """Return whether the caller has a permission, where that changes an answer and refuses nothing.
+
+    Raises
+    ------
+    UnknownNeed
+        As need().
+    """
+    if caller := _current.get():
+        caller.check(permission, resource)
+    return has(permission, resource)
+
+
+def has(permission: str, resource: str) -> bool:
+    """Return whether the caller has any permission, for who asks just that."""
     caller = _current.get()
     return caller is None or caller.may(caller.member, permission, resource)
 
@@ -68,7 +101,7 @@ def may(permission: str, resource: str) -> bool:
 def need_nothing() -> None:
     """Say that this request needs no permission, where others of its method do."""
     if caller := _current.get():
-        caller.asked += 1
+        caller.needs_nothing = True
 
 
 def member() -> str:

@@ -8,7 +8,7 @@ DELETE empties it. Each refusal is also a line on standard error.
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.members import can_ask
-from localcloud.rights.needs import BY_HANDLER, NONE, Need, needs
+from localcloud.rights.needs import BY_HANDLER, NONE, Need, UnknownNeed, needs
 from localcloud.rights.resources import (
     PROJECT_NUMBER,
     PolicyOf,
@@ -39,10 +39,6 @@ _PLACES = ("project", "location", "region")  # segments of paths that no slash i
 
 GrantsOf = Callable[[str], list[Grant]]  # of a resource, in its policy
 Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segments of its path
-
-
-class UnknownNeed(Exception):
-    """A method of which nobody knows what it needs: a fault of the emulator, never a pass."""
 
 
 class Rights:
@@ -84,7 +80,7 @@ class Rights:
         by = self._allowing(*question) if is_at_work else []
         later = self._allowing(*question, by=self._given) if is_at_work and not by else []
         with self._lock:
-            is_new = self._record.get(question, ([None], []))[0] != []
+            is_new = question not in self._record or bool(self._record[question][0])
             self._record[question] = by, later
         if by:
             if permission.endswith(_CHANGES_A_POLICY):
@@ -176,18 +172,30 @@ class Rights:
                 if permission.endswith(_DELETES):
                     deleted.append(self._named(resource))
 
-            with calling(Caller(request.member, ask, self.may)) as caller:
+            of_handler = frozenset(each.permission for each in needed if each.is_of_handler)
+            with calling(Caller(request.member, ask, self.may, route.name, of_handler)) as caller:
                 for each in needed:
-                    if each.permission != NONE and each.resource != BY_HANDLER:
-                        ask(request.member, each.permission, _resource(each, request, arguments))
+                    if each.permission != NONE and not each.is_of_handler:
+                        caller.need(each.permission, _resource(each, request, arguments))
                 answer = route.handler(request, **arguments)
             for resource in deleted:  # which failed if this is not reached
                 self.delays.forget(resource)
-            if not caller.asked and any(each.resource == BY_HANDLER for each in needed):
-                raise UnknownNeed(f"{route.name} has asked for no permission")
+            _check_asked(caller, needed)
             return answer
 
         return guarded
+
+
+def _check_asked(caller: Caller, needed: Iterable[Need]) -> None:
+    """Refuse an answer before which the handler did not ask what its method needs."""
+    asked = {permission for _, permission, _ in caller.asked}
+    always = {each.permission for each in needed if each.resource == BY_HANDLER}
+    if caller.needs_nothing and not asked:
+        return
+    if missing := sorted(always - asked):
+        raise UnknownNeed(f"{caller.method} has not asked for {', '.join(missing)}")
+    if not asked and not all(each.permission == NONE for each in needed):
+        raise UnknownNeed(f"{caller.method} has not asked for any permission")
 
 
 def _check_place(arguments: Mapping[str, str]) -> None:

@@ -2,17 +2,26 @@
 
 A row names a route, a permission, and the resource on which it is asked, as a template of the path's
 segments ({project}) and of parameters of the query ({?project}). Several rows of a route are all needed.
-`handler` as the resource says that it depends on the body: the handler asks, and must. `none` as the
-permission says that the method needs none.
+`handler` as the resource says that it depends on the body: the handler asks, and must; `handler if ...` says
+when it does. A handler asks for nothing else. `none` as the permission says that the method needs none.
+
+acts.csv has what is asked without a method, such as what an agent of Batch does: the module that asks, the
+permission, and the page.
 """
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 TABLES = Path(__file__).with_name("methods")
-NONE, BY_HANDLER = "none", "handler"
+ACTS = Path(__file__).with_name("acts.csv")
+NONE, BY_HANDLER, SOMETIMES = "none", "handler", "handler if "
+
+
+class UnknownNeed(Exception):
+    """A permission that is asked and in no table, or the other way round: a fault of the emulator."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +31,27 @@ class Need:
     permission: str
     resource: str
 
+    @property
+    def is_of_handler(self) -> bool:
+        return self.resource == BY_HANDLER or self.resource.startswith(SOMETIMES)
+
 
 @cache
 def needs() -> dict[str, tuple[Need, ...]]:
     """Return what each route needs, by its name."""
     found: dict[str, list[Need]] = {}
     for path in sorted(TABLES.glob("*.csv")):
-        with open(path, newline="", encoding="utf-8") as table:
-            for row in csv.DictReader(table):
-                found.setdefault(row["method"], []).append(Need(row["permission"], row["resource"]))
+        for row in rows_of(path):
+            found.setdefault(row["method"], []).append(Need(row["permission"], row["resource"]))
     return {name: tuple(each) for name, each in found.items()}
+
+
+@cache
+def acts() -> frozenset[str]:
+    """Return the permissions that are asked without a method."""
+    return frozenset(row["permission"] for row in rows_of(ACTS))
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as table:
+        yield from csv.DictReader(table)

@@ -29,8 +29,10 @@ def is_plan(content: object) -> bool:
     return isinstance(content, Mapping) and isinstance(content.get("resource_changes"), list)
 
 
-def grants_of_plan(plan: Mapping[str, Any]) -> dict[Grant, str]:
+def grants_of_plan(plan: Mapping[str, Any]) -> list[tuple[Grant, str]]:
     """Return the grants that are in force after an apply, each with the address of its resource.
+
+    Two resources may give the same: then either of them is one too many.
 
     Raises
     ------
@@ -43,13 +45,13 @@ def grants_of_plan(plan: Mapping[str, Any]) -> dict[Grant, str]:
     if plan.get("errored"):
         raise PlanError("the plan is not complete, because `terraform plan` ended with an error: correct it")
     try:
-        return {
-            grant: change["address"]
+        return [
+            (grant, change["address"])
             for change in plan["resource_changes"]
             if change["mode"] == "managed" and _GIVES.match(change["type"])
             if change["change"]["after"] is not None  # it would be deleted
             for grant in _grants(_Planned.of(change, plan))
-        }
+        ]
     except (AttributeError, LookupError, TypeError) as error:
         raise PlanError(f"no plan as `terraform show -json` prints it ({error!r})") from None
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.rights.callers import is_enforced, may
+from localcloud.rights.callers import has, is_enforced
 from localcloud.rights.needs import NONE, needs
 from localcloud.rights.roles import known
 
@@ -52,7 +52,7 @@ def permitted(asked: Sequence[str], resource: str, testable: re.Pattern) -> list
             raise ApiError(400, f"Permission {each} has a wildcard, which is not allowed.")
         if not testable.fullmatch(each) or each not in _known():
             raise ApiError(400, f"Permission {each} is not valid for this resource.")
-    return [each for each in asked if may(each, resource)]
+    return [each for each in asked if has(each, resource)]
 
 
 def _known() -> frozenset[str]:

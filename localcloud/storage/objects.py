@@ -222,7 +222,8 @@ class Objects:
         record = self._find(target)
         if record is None:
             self._buckets.need(target.bucket)
-            # Who may not list a bucket learns nothing of what is not in it: a 403 instead of the 404.
+            # Who may not list a bucket learns nothing of what is not in it: a 403 instead of the 404. Google
+            # lists both codes, and users report when which comes: googleapis/google-api-php-client#1791.
             need("storage.objects.list", bucket_name(target.bucket))
             raise ApiError(404, f"No such object: {target.bucket}/{target.name}")
         return record

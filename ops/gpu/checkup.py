@@ -4,6 +4,7 @@ The questions change nothing. What `invoke gpu-deploy` makes itself (APIs, image
 """
 
 import json
+import shlex
 from collections.abc import Callable
 
 from ops.cloud import checks
@@ -24,6 +25,8 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
 
+LAST_WITHOUT_TOKENS = "2021-04-08"  # day
+GETS_TOKENS = ("pubsub.serviceAgent", "iam.serviceAccountTokenCreator")
 BUILD, DEPLOY, EDIT = "invoke gpu-build", "invoke gpu-deploy", "invoke config-edit"
 
 
@@ -64,6 +67,7 @@ def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
         Question("GPU quota", asked(_gpu_quota), (*here, "region")),
         Question("CPU and memory", asked(_sizes), here, is_needed=False),
         Question("permissions", asked(_permissions), here),
+        Question("tokens of events", asked(check_tokens), here, is_needed=False),
         Question("names", asked(_names), here),
         Question("images", asked(_images), here, is_needed=False),
     ]
@@ -167,6 +171,32 @@ def _permissions(cloud: Cloud) -> Answer:
     work = GPU_WORK["deploy the lane"]
     held = ask(cloud, work.rights)
     return verdict(held, work.rights, ", ".join(work.tasks)) if held.account else Answer("")
+
+
+def check_tokens(cloud: Cloud) -> Answer:
+    """Return whether Pub/Sub's own account can get a token of the trigger's account for an event.
+
+    It has a role for that where Pub/Sub was enabled after April 8, 2021. So an older project is looked at:
+    https://cloud.google.com/eventarc/standard/docs/workflows/roles-permissions
+    """
+    found = checks.check_project(cloud)
+    created = str(found.get("createTime", ""))[:10]
+    if not created:  # a dry run
+        return Answer("")
+    if created > LAST_WITHOUT_TOKENS:
+        return Answer(f"Google's account of Pub/Sub has the role in a project of {created}")
+    agent = f"serviceAccount:service-{found['projectNumber']}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    policy = cloud.read_json(["projects", "get-iam-policy", cloud.project], echo=False) or {}
+    given = {each["role"] for each in policy.get("bindings", []) if agent in each.get("members", [])}
+    if having := sorted(given & {f"roles/{each}" for each in GETS_TOKENS}):
+        return Answer(f"{agent} has {having[0]}")
+    words = ["gcloud", "projects", "add-iam-policy-binding", cloud.project, "--member", agent]
+    return Answer(
+        f"a project of {created}: {agent} needs a role for them if Pub/Sub was enabled by "
+        f"{LAST_WITHOUT_TOKENS}",
+        is_warning=True,
+        fix=shlex.join([*words, "--role", f"roles/{GETS_TOKENS[-1]}", "--condition", "None"]),
+    )
 
 
 def _names(cloud: Cloud) -> Answer:

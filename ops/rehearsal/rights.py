@@ -53,7 +53,7 @@ class Rights:
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Rights":
         try:
-            grants = tuple(grants_of_plan(plan))
+            grants = tuple(grant for grant, _ in grants_of_plan(plan))
         except PlanError as error:
             raise UserError(f"{source}: {error}") from None
         names = {name: value for name in _NAMES if (value := plan_variable(plan, name))}

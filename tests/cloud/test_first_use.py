@@ -56,7 +56,7 @@ def operator(tmp_path):
 def applied(operator, tmp_path_factory):
     """A cloud after an apply, with the roles that no run waits for; and all of the plan, by address."""
     with configured(tmp_path_factory) as configuration:
-        granted = {address: grant for grant, address in grants_of_plan(plans(configuration)()).items()}
+        granted = {address: grant for grant, address in grants_of_plan(plans(configuration)())}
     words = ("--rights-of", SETTINGS.project_id, "--clock-speed", "20")
     with running(operator.folder / "cloud", *words) as cloud:
         populate(cloud.storage, cloud.apis, SETTINGS)

@@ -9,6 +9,7 @@ from localcloud.projects import PROJECT_NUMBER
 from localcloud.rights.grants import Grant
 from localcloud.rights.plan import PlanError, grants_of_plan
 from tests import gpu_plans
+from tests.rights_records import Question, Record
 from tests.terraform_plans import (
     BATCH,
     BUILD,
@@ -35,6 +36,14 @@ resource "google_pubsub_topic_iam_member" "one" {
   topic  = "news"
   role   = "roles/pubsub.publisher"
   member = "user:a@example.com"
+}
+"""
+TWICE = """
+resource "google_project_iam_member" "again" {
+  for_each = toset(["one", "two"])
+  project  = var.project_id
+  role     = "roles/viewer"
+  member   = "user:a@example.com"
 }
 """
 UNKNOWN = """
@@ -79,6 +88,13 @@ def of_gpu(tmp_path_factory):
     return gpu_plans.plans(gpu_plans.configured(tmp_path_factory))
 
 
+def addresses_by_grant(plan) -> dict[Grant, str]:
+    """Return the grants of a plan that gives nothing twice."""
+    pairs = grants_of_plan(plan)
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
 def short(grant: Grant) -> tuple[str, str, str]:
     """Return a grant as grants() of tests/terraform_plans.py, which reads a plan in its own way."""
     kinds = {"buckets": "bucket", "serviceAccounts": "service_account", "secrets": "secret"}
@@ -100,7 +116,7 @@ def short(grant: Grant) -> tuple[str, str, str]:
 def test_every_binding_of_a_plan_is_a_grant(planned, settings):
     plan = planned(**settings)
 
-    found = grants_of_plan(plan)
+    found = addresses_by_grant(plan)
 
     assert {short(grant) for grant in found} == grants(plan)
     assert len(found) == len(set(found.values())) == len(grants(plan))
@@ -109,7 +125,7 @@ def test_every_binding_of_a_plan_is_a_grant(planned, settings):
 def test_a_grant_has_the_whole_name_of_its_resource_and_its_condition(planned):
     plan = planned(github_pat_secret="github-pat", github_forecast_repo="my-lab/flu")
 
-    found = grants_of_plan(plan)
+    found = addresses_by_grant(plan)
 
     registry = f"{PROJECT}/locations/us-central1/repositories/epymodelingsuite-repo"
     account = f"{PROJECT}/serviceAccounts/{BATCH.partition(':')[2]}"
@@ -125,14 +141,14 @@ def test_a_grant_has_the_whole_name_of_its_resource_and_its_condition(planned):
 
 
 def test_an_account_of_another_project_is_held_there(planned):
-    found = grants_of_plan(planned(batch_service_account="stages@another-lab.iam.gserviceaccount.com"))
+    found = addresses_by_grant(planned(batch_service_account="stages@another-lab.iam.gserviceaccount.com"))
 
     holders = {grant.holder for grant in found}
     assert "projects/another-lab/serviceAccounts/stages@another-lab.iam.gserviceaccount.com" in holders
 
 
 def test_googles_own_accounts_have_the_number_of_the_emulated_project(of_gpu):
-    found = grants_of_plan(of_gpu())
+    found = addresses_by_grant(of_gpu())
 
     agents = {grant.member: grant for grant in found if re.search("@(gs-project|gcp-sa)-", grant.member)}
     assert set(agents) == {
@@ -145,7 +161,7 @@ def test_googles_own_accounts_have_the_number_of_the_emulated_project(of_gpu):
 def test_each_binding_of_the_gpu_lane_is_a_grant(of_gpu):
     plan = of_gpu()
 
-    found = grants_of_plan(plan)
+    found = addresses_by_grant(plan)
 
     bindings = {each["address"] for each in plan["resource_changes"] if "_iam_" in each["type"]}
     assert set(found.values()) == bindings
@@ -156,10 +172,23 @@ def test_each_binding_of_the_gpu_lane_is_a_grant(of_gpu):
 
 
 def test_a_binding_of_several_members_is_a_grant_for_each(with_file):
-    found = grants_of_plan(with_file(MORE))
+    found = addresses_by_grant(with_file(MORE))
 
     members = {g.member for g, address in found.items() if address.endswith("binding.many")}
     assert members == {"user:a@example.com", "user:b@example.com"}
+
+
+def test_two_bindings_that_give_the_same_are_both_seen_and_neither_is_needed(with_file):
+    given = Grant(PROJECT, "roles/viewer", "user:a@example.com")
+    asked = Question("user:a@example.com", "resourcemanager.projects.get", PROJECT, frozenset([given]))
+
+    pairs = grants_of_plan(with_file(TWICE))
+
+    again = [f'google_project_iam_member.again["{name}"]' for name in ("one", "two")]
+    assert [address for grant, address in pairs if grant == given] == again
+    grants = tuple(grant for grant, _ in pairs)
+    assert Record(NEEDED["project_id"], (asked,), grants).denied_without(given) == []
+    assert Record(NEEDED["project_id"], (asked,), (given,)).denied_without(given) == [asked]
 
 
 @pytest.mark.parametrize(
@@ -188,10 +217,10 @@ def test_a_binding_that_would_be_deleted_is_no_grant(planned):
     change = next(each for each in plan["resource_changes"] if each["type"] == "google_project_iam_member")
     change["change"]["after"] = None
 
-    left = grants_of_plan(plan)
+    left = addresses_by_grant(plan)
 
     assert change["address"] not in left.values()
-    assert len(left) == len(grants_of_plan(planned())) - 1
+    assert len(left) == len(addresses_by_grant(planned())) - 1
 
 
 def test_a_project_that_the_real_provider_leaves_open_is_that_of_the_plan(planned):

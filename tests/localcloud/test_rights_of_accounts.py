@@ -11,7 +11,6 @@ from localcloud.process import running
 from localcloud.rights.members import token_of
 from tests.emulated import add_image, add_secret, post, write_service_account_key
 from tests.localcloud.governed import Governed, assertion, make_agents, numbers, put
-from tests.localcloud.infra_api import MAIN, Infra
 from tests.localcloud.jobs import LOCATION, PROJECT, exit_codes, job, null, says, shell
 from tests.localcloud.run_api import HOST, PLACE, ready, service
 from tests.localcloud.workflow_api import ECHO, logged, wait_until
@@ -24,6 +23,7 @@ ON_PROJECT = f"projects/{PROJECT}"
 AGENT = ("roles/batch.agentReporter", "roles/logging.logWriter")  # of an account whose tasks run and log
 STORAGE_AGENT = "service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
 EVENTARC_AGENT = "service-123456789012@gcp-sa-eventarc.iam.gserviceaccount.com"
+PUBSUB_AGENT = "service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
 # Prints what storage answers for the object of a bucket, read as whatever owns the door.
 READ = (
     "import os, sys, urllib.error, urllib.request as web\n"
@@ -317,22 +317,11 @@ def deliver_once_allowed(governed: Governed) -> None:
     assert "unable to publish" in unpublished.json()["error"]["message"]
     assert "verify that it has Eventarc Service Agent role" in unmade.json()["error"]["message"]
     assert made.status_code == 200, made.text
-
-
-# -- Infrastructure Manager
-
-
-def test_a_blueprint_is_read_as_the_account_of_its_deployment(governed):
-    infra = Infra(governed.cloud)
-    email = "infra-manager@p.iam.gserviceaccount.com"
-
-    applied = infra.apply({"main.tf": MAIN})
-
-    assert applied["state"] == "ACTIVE", applied
-    name = f"projects/_/buckets/{infra.bucket}/objects/"
-    [(read, roles)] = governed.asked(email, "storage.objects.get")
-    assert (read.startswith(name), roles) == (True, ["roles/config.agent"])
-    assert governed.asked(email, "storage.objects.create")
+    trigger = f"projects/{PROJECT}/serviceAccounts/{email}"
+    assert governed.asked(PUBSUB_AGENT, "iam.serviceAccounts.getOpenIdToken") == [
+        (trigger, ["roles/pubsub.serviceAgent"])
+    ]
+    assert governed.asked(EVENTARC_AGENT, "iam.serviceAccounts.getAccessToken") == []
 
 
 # -- tokens, and accounts that are gone
