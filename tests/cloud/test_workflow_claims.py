@@ -2,6 +2,7 @@
 
 import pytest
 
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.cloud.log_reader import LogRequest
 from ops.watching.run_logs import log_filter
 from tests.cloud_runs import RUN_ID
@@ -64,7 +65,7 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
     error = pipeline.fail(runId=RUN_ID)
 
     claim = f"gs://{pipeline.bucket}/trial/{RUN_ID}/execution.json"
-    why = "HTTP server responded with error code 403: injected fault"
+    why = f"HTTP server responded with error code 403: injected fault; {MAY_NOT_COUNT_YET}"
     assert error["message"] == f"run {RUN_ID}: {claim} exists but cannot be read: {why}"
 
 
@@ -73,11 +74,12 @@ def test_a_claim_that_may_not_be_read_ends_the_run_at_once(pipeline):
     [
         (
             {"status": 403},
-            "error code 403: no right; the workflow's account cannot write there. Permissions take",
+            f"error code 403: no right; {MAY_NOT_COUNT_YET}; the workflow's account cannot write there: "
+            "invoke doctor --cloud",
         ),
         (
             {"status": 401},
-            "error code 401: no right; the workflow's account cannot write there. Permissions take",
+            "error code 401: no right; the workflow's account cannot write there: invoke doctor --cloud",
         ),
         ({"status": 404}, "error code 404: no right; is there such a bucket? invoke doctor --cloud"),
         ({"status": 400}, "error code 400: no right"),
