@@ -246,6 +246,8 @@ def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_n
 
     pipeline.clear_faults()
     assert "error code 409" in error["message"]
+    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] != "RUNNING")
+    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] != "CANCELLATION_IN_PROGRESS")
     assert pipeline.job(error["job"])["status"]["state"] == "CANCELLED"
 
 
