@@ -2,7 +2,7 @@
 
 https://cloud.google.com/iam/docs/reference/rest/v1/Policy. Of a policy that is set, the members that it adds
 must exist. A member that is deleted stays in the policies under another name, as on the service. rights/
-enforces policies; where it does, a binding of which it cannot tell what it allows is refused.
+enforces policies; where it does, it refuses a binding whose effect it does not know.
 """
 
 import base64

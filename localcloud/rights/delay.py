@@ -39,7 +39,7 @@ class Delays:
             return list(late[0].before if late else current)
 
     def change(self, holder: str, current: Iterable[Grant]) -> None:
-        """Take down that a policy is about to be changed; it does no harm if that is then refused."""
+        """Note that a policy is about to change; a change that is then refused does no harm."""
         if not self.seconds:
             return
         with self._lock:

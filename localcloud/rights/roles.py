@@ -16,7 +16,7 @@ OWNER_ROLE, EDITOR_ROLE, VIEWER_ROLE = BASIC_ROLES = ("roles/owner", "roles/edit
 
 
 class UnknownRole(Exception):
-    """A role that the table does not have, so nobody knows what it allows."""
+    """A role that is not in the table, so that what it allows is unknown."""
 
 
 @cache

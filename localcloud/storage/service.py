@@ -68,7 +68,7 @@ class StorageService:
         return batch.router
 
     def _check_policies(self) -> None:
-        """Refuse what was kept by a cloud that enforced nothing, if nobody knows what it allows."""
+        """Refuse a policy from a cloud that enforced nothing, if what it allows is unknown."""
         for bucket in self.buckets.all():
             try:
                 check_kept(bucket.get("iamPolicy", EMPTY))
