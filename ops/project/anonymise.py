@@ -10,7 +10,7 @@ import html
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -143,11 +143,15 @@ class Anonymiser:
         for each in (name, *name.split("/")):
             self.learn(kind, each)
 
-    def anonymous(self, node: Any) -> Any:
-        """Return what JSON can hold without names; those that it has are found first, all of them."""
+    def anonymous(self, node: Any, own: Collection[str] = ()) -> Any:
+        """Return what JSON can hold without names; those that it has are found first, all of them.
+
+        A text that is one of `own` stays: words that stand in whatever is written say nothing of anybody.
+        """
         for text in _texts(node):
-            self._look(text)
-        return self._replaced(node)
+            if text not in own:
+                self._look(text)
+        return self._replaced(node, own)
 
     def _look(self, text: str) -> None:
         """Learn the names in a text, by their forms."""
@@ -162,13 +166,14 @@ class Anonymiser:
                     self.learn("ip", address)
                     break
 
-    def _replaced(self, node: Any) -> Any:
+    def _replaced(self, node: Any, own: Collection[str]) -> Any:
         if isinstance(node, dict):
-            return {self._text(str(key)): self._replaced(value) for key, value in node.items()}
+            items = node.items()
+            return {self._replaced(str(key), own): self._replaced(value, own) for key, value in items}
         if isinstance(node, list | tuple):
-            return [self._replaced(each) for each in node]
+            return [self._replaced(each, own) for each in node]
         if isinstance(node, str):
-            return self._text(node)
+            return node if node in own else self._text(node)
         if isinstance(node, bool) or node is None:
             return node
         return self._placeholders.get(_key(str(node)), node)  # a project's number may be a number

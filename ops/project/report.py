@@ -34,6 +34,8 @@ from ops.terminal import counted, nearest
 
 FORMAT = 1
 SHOWN = ("region", "build_region")  # settings that are text and name nothing; machine types are shown, too
+NOT_SET, DEFAULT, SET = "not set", "default", "set"  # what is said of all others
+NOT_ASKED, EMULATED, GOOGLE = "not asked", "emulated", "Google"
 NEEDED = ("gcloud", "account", "project")  # what must be ready before a project is asked anything
 ANSWER_SECONDS = 30
 _KINDS = {  # of the names in settings; those of others are "name"
@@ -158,7 +160,8 @@ class _Reporter:
             ],
         }
         described["denied_permissions"] = denied(described)
-        text = json.dumps(self.names.anonymous(described), indent=2, ensure_ascii=False)
+        anonymous = self.names.anonymous(described, _own_words(described))
+        text = json.dumps(anonymous, indent=2, ensure_ascii=False)
         _write_new(path, f"{text}\n")
         asked = sum("answer" in found.answer for found in answers)
         answered = f"{counted(len(findings), 'check')}, {counted(asked, 'answer')} of {len(answers)}"
@@ -192,8 +195,8 @@ class _Reporter:
 
     def _which_cloud(self) -> str:
         if not self.in_cloud:
-            return "not asked"
-        return "emulated" if self.environ.get("STORAGE_EMULATOR_HOST") else "Google"
+            return NOT_ASKED
+        return EMULATED if self.environ.get("STORAGE_EMULATOR_HOST") else GOOGLE
 
     def _versions(self, findings: Sequence[Finding]) -> dict[str, str]:
         said = {each.what: each.detail for each in findings}
@@ -246,7 +249,16 @@ def shown_settings(settings: Settings) -> Iterator[tuple[str, Any]]:
         if _is_shown(name, field.annotation, value):
             yield name.upper(), value
         else:
-            yield name.upper(), "not set" if not value else "default" if value == field.default else "set"
+            yield name.upper(), NOT_SET if not value else DEFAULT if value == field.default else SET
+
+
+def _own_words(described: Mapping[str, Any]) -> set[str]:
+    """Return the words of every report, which stay even if a host, say, is called "check"."""
+    rows = [*described["checks"], *described["doubts"]]
+    named = [row[key] for row in rows for key in ("what", "level", "name", "question") if key in row]
+    tables = [described, described["versions"], described["settings"], *rows]
+    keys = (key for table in tables for key in table)
+    return {*named, *keys, NOT_SET, DEFAULT, SET, NOT_ASKED, EMULATED, GOOGLE}
 
 
 def denied(described: Any) -> list[str]:

@@ -220,7 +220,7 @@ def test_a_line_that_a_terminal_would_break_is_broken_between_words_but_for_the_
 
 
 def test_ctrl_c_ends_it_and_nothing_more_is_asked(cloud, operator):
-    order_faults(cloud, {"path": f"/v1/projects/{PROJECT}", "latency_seconds": 15})
+    order_faults(cloud, {"path": f"/v1/projects/{PROJECT}", "latency_seconds": 5})
     process = operator.start("doctor")
     next(said for said in process.stdout if " account " in said)
 

@@ -203,6 +203,22 @@ def test_a_name_has_the_same_placeholder_everywhere_and_what_is_no_name_stays():
     assert found == [said.replace(PROJECT, "project-1"), "project-1 project-1", 12.5, True, None]
 
 
+def test_words_of_the_report_stay_even_if_a_machine_and_its_user_have_the_same_names(tmp_path):
+    operator = Operator(tmp_path, sampled())
+    named = {"HOSTNAME": "check", "USER": "level", "LOGNAME": "settings", "MY_PASSWORD": "report said"}
+
+    ended = operator.invoke("doctor", "--report", "usual.json")
+    named_so = operator.invoke("doctor", "--report", "named.json", **named)
+
+    usual = json.loads(report_of(operator, ended, "usual.json"))
+    found = json.loads(report_of(operator, named_so, "named.json"))
+    assert found.keys() == usual.keys()
+    assert found["settings"] == usual["settings"]
+    assert [each["what"] for each in found["checks"]] == [each["what"] for each in usual["checks"]]
+    assert [each["question"] for each in found["doubts"]] == [each["question"] for each in usual["doubts"]]
+    assert found["versions"].keys() == usual["versions"].keys()
+
+
 def test_permissions_that_were_denied_are_listed(cloud, operator):
     message = "Permission 'compute.regions.get' denied on resource (or it may not exist)."
     order_faults(cloud, {"path": "/compute/v1/.*/regions", "status": 403, "message": message})
