@@ -23,7 +23,7 @@ from localcloud.arguments import parse_arguments
 from localcloud.child import CannotStart
 from localcloud.cloud import start_cloud
 from localcloud.environment import client_environment
-from localcloud.rights.members import OWNER
+from localcloud.members import OWNER
 
 PARENT_POLL_SECONDS = 0.2
 DOOR_SECONDS = 10  # to open one in this process

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
-from localcloud.rights.members import OWNER
+from localcloud.members import OWNER
 from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS
 from localcloud.times import Clock

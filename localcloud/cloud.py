@@ -18,6 +18,7 @@ from localcloud.identity import Identity
 from localcloud.infra.service import InfraService
 from localcloud.log_metrics import LogMetrics
 from localcloud.logs import LogService
+from localcloud.members import OWNER
 from localcloud.monitoring.service import MonitoringService
 from localcloud.ports import Ports
 from localcloud.projects import Projects
@@ -27,7 +28,6 @@ from localcloud.rights.actors import Actors
 from localcloud.rights.delay import Delays
 from localcloud.rights.doors import Doors
 from localcloud.rights.enforcement import Rights
-from localcloud.rights.members import OWNER
 from localcloud.rights.resources import policies
 from localcloud.routing import Router
 from localcloud.run.gateway import Gateway

@@ -6,7 +6,7 @@ The user's own gcloud configuration is neither read nor written: gcloud gets one
 import os
 from pathlib import Path
 
-from localcloud.rights.members import OWNER, token_of
+from localcloud.members import OWNER, token_of
 
 # gcloud's names of the services that share the second port
 SERVICES = (

@@ -2,7 +2,7 @@
 
 REST API v1: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts. Accounts are
 kept in memory. Any access token is accepted, and a request without one is refused; who it makes the caller is
-in rights/members.py. Services of Cloud Run look at who calls by its identity token.
+in members.py. Services of Cloud Run look at who calls by its identity token.
 """
 
 import re
@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from localcloud.identity import Identity, InvalidToken, unverified_claims
+from localcloud.members import member, token_of
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.policies import Policies, Policy
 from localcloud.projects import DEFAULT_ACCOUNT, PROJECT_NUMBER
 from localcloud.rights import callers
 from localcloud.rights.enforcement import Rights
-from localcloud.rights.members import member, token_of
 from localcloud.rights.resources import account_name
 from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Handler, Route

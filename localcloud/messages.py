@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from localcloud.rights.members import OWNER, member_of
+from localcloud.members import OWNER, member_of
 from localcloud.strict_json import parse_json
 
 MAX_JSON_BYTES = 16 * 2**20

@@ -15,8 +15,8 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from localcloud.control import PREFIX as CONTROL_PREFIX
 from localcloud.control import RequestLog
 from localcloud.faults import TAG_HEADER, Faults, Rule
+from localcloud.members import OWNER
 from localcloud.messages import READ_BYTES, ApiError, Request, Response, error_response, json_response
-from localcloud.rights.members import OWNER
 from localcloud.routing import NO_ROUTE, Match, Router
 from localcloud.wire import body_of, read_head, write_response
 

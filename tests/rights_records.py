@@ -13,10 +13,10 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from localcloud.members import OWNER
 from localcloud.process import Cloud
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.grants import Grant, allowing
-from localcloud.rights.members import OWNER
 from localcloud.rights.resources import holders
 from localcloud.rights.roles import permissions_of, roles_with
 from ops.rehearsal.policies import clear, give

@@ -7,10 +7,10 @@ comes through the main door and may do everything.
 
 from dataclasses import dataclass
 
+from localcloud.members import member, token_of
 from localcloud.messages import ApiError
 from localcloud.rights.doors import Addresses, Doors
 from localcloud.rights.enforcement import Rights
-from localcloud.rights.members import member, token_of
 from localcloud.rights.needs import UnknownNeed, acts
 
 

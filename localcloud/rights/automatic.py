@@ -6,8 +6,8 @@ policies and can be removed there; here they cannot.
 
 from collections.abc import Iterator
 
+from localcloud.members import OWNER
 from localcloud.rights.grants import Grant
-from localcloud.rights.members import OWNER
 from localcloud.rights.resources import BUCKET, PROJECT_NUMBER, holders
 from localcloud.rights.roles import EDITOR_ROLE, OWNER_ROLE
 

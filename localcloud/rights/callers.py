@@ -104,7 +104,7 @@ def need_nothing() -> None:
         caller.needs_nothing = True
 
 
-def member() -> str:
+def current_member() -> str:
     """Return who asks; "" outside of a request, and in a cloud that enforces nothing."""
     caller = _current.get()
     return caller.member if caller else ""

@@ -4,8 +4,8 @@ https://cloud.google.com/iam/docs/permission-error-messages. The words name the 
 resource, not the member; storage, which has words of its own, names it (storage/refusals.py).
 """
 
+from localcloud.members import can_ask
 from localcloud.messages import ApiError
-from localcloud.rights.members import can_ask
 
 # By the first part of a permission, where the service is called something else.
 _SERVICES = {"resourcemanager": "cloudresourcemanager", "billing": "cloudbilling"}

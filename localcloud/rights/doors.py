@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from localcloud.control import PREFIX
+from localcloud.members import OWNER, written
 from localcloud.messages import ApiError, Request, Response, json_response
-from localcloud.rights.members import OWNER, written
 from localcloud.routing import Route
 
 Addresses = Mapping[str, str]  # of "storage" and "apis"

@@ -13,13 +13,13 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from localcloud.control import PREFIX
+from localcloud.members import can_ask
 from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.callers import Caller, calling
 from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
-from localcloud.rights.members import can_ask
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, UnknownNeed, needs
 from localcloud.rights.resources import (
     PROJECT_NUMBER,

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from localcloud.identity import Identity, InvalidToken
+from localcloud.members import member
 from localcloud.messages import ApiError
 from localcloud.rights.enforcement import Rights
-from localcloud.rights.members import member
 from localcloud.run.definition import Access
 
 RUN_DOMAIN = ".run.app"  # ends the host name of each service

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.messages import READ_BYTES, ApiError, Body
-from localcloud.rights.callers import member
+from localcloud.rights.callers import current_member
 from localcloud.storage.content import Content, Draft, sealed_file
 from localcloud.storage.database import Database
 from localcloud.storage.objects import ObjectRecord, Target
@@ -53,7 +53,7 @@ class Uploads:
                 target.name,
                 json.dumps(metadata),
                 json.dumps(asdict(target.conditions)),
-                member(),
+                current_member(),
             ),
         )
         return upload_id

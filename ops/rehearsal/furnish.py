@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud.rights.members import OWNER, token_of
+from localcloud.members import OWNER, token_of
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.local_cloud import PROJECT, RIGHTS, CloudRequest

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from localcloud.members import OWNER, token_of
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
-from localcloud.rights.members import OWNER, token_of
 from ops.failures import UserError
 from ops.project.terraform import FOLDER, variables
 from ops.project.terraform_root import INIT_SECONDS, KEPT, check_version, first_error

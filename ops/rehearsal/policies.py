@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from localcloud.members import OWNER, token_of
 from localcloud.rights.grants import Grant
-from localcloud.rights.members import OWNER, token_of
 from localcloud.rights.resources import BUCKET
 from ops.failures import UserError
 from ops.gpu.rights import CONDITIONS_VERSION, with_bindings

@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from localcloud.environment import client_environment
+from localcloud.members import token_of
 from localcloud.process import running
 from localcloud.rights.grants import Grant
-from localcloud.rights.members import token_of
 from ops.cloud.resources import Resource
 from ops.failures import UserError
 from ops.rehearsal.denials import denials_explained

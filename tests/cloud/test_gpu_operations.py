@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from localcloud.environment import client_environment
+from localcloud.members import member
 from localcloud.process import running
-from localcloud.rights.members import member
 from ops.failures import UserError
 from ops.gpu import checkup, evidence, smoke, status
 from ops.gpu.names import SERVICES, Names

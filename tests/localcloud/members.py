@@ -4,8 +4,8 @@ import itertools
 
 import requests
 
+from localcloud.members import member, token_of
 from localcloud.process import Cloud
-from localcloud.rights.members import member, token_of
 from tests.emulated import post, request
 from tests.localcloud.jobs import PROJECT
 

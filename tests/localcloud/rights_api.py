@@ -6,8 +6,8 @@ import subprocess
 import requests
 
 from localcloud.environment import client_environment
+from localcloud.members import OWNER, token_of
 from localcloud.process import Cloud
-from localcloud.rights.members import OWNER, token_of
 from tests.needs import need_program
 
 PROJECT, REGION = "p", "us-central1"

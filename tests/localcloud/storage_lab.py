@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import requests
 
+from localcloud.members import OWNER, token_of
 from localcloud.process import Cloud
-from localcloud.rights.members import OWNER, token_of
 from tests.emulated import create_bucket
 from tests.localcloud.jobs import PROJECT
 

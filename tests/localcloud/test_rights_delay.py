@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from localcloud.members import OWNER
 from localcloud.process import running
-from localcloud.rights.members import OWNER
 from tests.emulated import add_image
 from tests.localcloud.rights_api import PROJECT, REGION, RESOURCE, RUN_HOST, Enforced, denied
 from tests.localcloud.run_api import DIGEST, IMAGE, PLACE, service

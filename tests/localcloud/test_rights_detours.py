@@ -6,8 +6,8 @@ import sys
 import pytest
 import requests
 
+from localcloud.members import OWNER, token_of
 from localcloud.process import running
-from localcloud.rights.members import OWNER, token_of
 from localcloud.rights.resources import PROJECT_NUMBER
 from tests.emulated import create_bucket
 from tests.experiments import REPOSITORY

@@ -7,8 +7,8 @@ import sys
 import pytest
 import requests
 
+from localcloud.members import token_of
 from localcloud.process import running
-from localcloud.rights.members import token_of
 from tests.emulated import add_image, add_secret, post, write_service_account_key
 from tests.localcloud.governed import Governed, assertion, make_agents, numbers, put
 from tests.localcloud.jobs import LOCATION, PROJECT, exit_codes, job, null, says, shell

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from localcloud.members import OWNER
 from localcloud.process import running
-from localcloud.rights.members import OWNER
 from localcloud.rights.needs import NONE, TABLES
 from tests.emulated import add_image, post
 from tests.localcloud.rights_api import PROJECT, REGION, RESOURCE, RUN_HOST, Enforced, denied

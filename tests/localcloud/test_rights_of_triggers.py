@@ -2,8 +2,8 @@
 
 import pytest
 
+from localcloud.members import OWNER
 from localcloud.process import running
-from localcloud.rights.members import OWNER
 from tests.emulated import post
 from tests.localcloud.rights_api import PROJECT, REGION, RESOURCE, Enforced, denied
 from tests.localcloud.workflow_api import ECHO, wait_until

@@ -3,9 +3,9 @@
 import pytest
 import requests
 
+from localcloud.members import OWNER, token_of
 from localcloud.process import running
 from localcloud.projects import PROJECT_NUMBER
-from localcloud.rights.members import OWNER, token_of
 
 PROJECT = "my-lab"
 ANN = "user:ann@my-lab.example"

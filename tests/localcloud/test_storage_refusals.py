@@ -3,8 +3,8 @@
 import pytest
 import requests
 
+from localcloud.members import OWNER, token_of
 from localcloud.process import running
-from localcloud.rights.members import OWNER, token_of
 from localcloud.storage.database import Database
 from tests.emulated import create_bucket, request
 from tests.localcloud.jobs import PROJECT

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from localcloud.environment import client_environment
+from localcloud.members import OWNER, member, token_of
 from localcloud.process import running
-from localcloud.rights.members import OWNER, member, token_of
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
 from ops.environment import read_settings

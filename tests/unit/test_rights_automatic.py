@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from localcloud.members import OWNER
 from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.conditions import UnreadableCondition
 from localcloud.rights.grants import Grant, NoSuchCondition, allowing, check_binding, grants_of
-from localcloud.rights.members import OWNER
 from localcloud.rights.resources import PROJECT_NUMBER
 from localcloud.rights.roles import UnknownRole, permissions_of
 

@@ -2,7 +2,7 @@
 
 A token of the emulator names its member. A JWT that a client library signs itself, with an account's key,
 names that account: https://google.aip.dev/auth/4111. Any other token is one of whoever owns the door
-(doors.py) through which the request came, so that programs that know nothing of members need none.
+(rights/doors.py) through which the request came, so that programs that know nothing of members need none.
 """
 
 import re
