@@ -168,7 +168,7 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
         rights_of=arguments.rights_of,
-        iam_delay=arguments.iam_delay,
+        iam_delay_seconds=arguments.iam_delay,
     )
 
 

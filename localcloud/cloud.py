@@ -1,10 +1,12 @@
 """The emulated cloud put together: its services, who may use them, and the ports they answer on."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from localcloud.batch.service import BatchService, BatchSettings
 from localcloud.build.service import BuildService
@@ -26,10 +28,10 @@ from localcloud.registry import RegistryService
 from localcloud.repositories import RepositoryRoutes
 from localcloud.rights.actors import Actors
 from localcloud.rights.delay import Delays
-from localcloud.rights.doors import Doors
+from localcloud.rights.doors import Addresses, Doors
 from localcloud.rights.enforcement import Rights
 from localcloud.rights.resources import policies
-from localcloud.routing import Router
+from localcloud.routing import Route, Router
 from localcloud.run.gateway import Gateway
 from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS, Instances
@@ -58,142 +60,172 @@ class CloudOptions:
     terraform: Path | None = None  # configuration file with which Terraform plans blueprints
     shows_steps: bool = False  # print the steps of workflows to standard error
     rights_of: str = ""  # project whose policies are enforced; without it, everybody may do everything
-    iam_delay: float = 0.0  # seconds of the services' clock until a changed policy counts
+    iam_delay_seconds: float = 0.0  # of the services' clock, until a changed policy counts
 
 
 @contextmanager
 def start_cloud(state: Path, options: CloudOptions) -> Iterator[dict[str, str]]:
     """Serve until the block ends; yield the address of each port."""
     addresses: dict[str, str] = {}  # filled once the ports are known
+    services = _Services(state, options, addresses)
     faults, log = Faults(), RequestLog()
-    accounts = AccountService()
-    storage, projects = StorageService(state / "storage", accounts), Projects(accounts.has)
-    doors, rights = Doors(addresses), _rights(options)
-    actors = Actors(doors, rights)
-    accounts.on_deletion += [
-        storage.buckets.rename_deleted,
-        projects.rename_deleted,
-        rights.delays.forget_account,
-    ]
-    secrets, logs, git = SecretService(accounts), LogService(), GitService()
-    usage, registry, compute = ServiceUsage(projects, accounts), RegistryService(), ComputeService()
-    repositories, metrics = RepositoryRoutes(registry, accounts), LogMetrics()
-    monitoring = MonitoringService(metrics.has)
-    builds = BuildService(
-        state / "builds", actors, secrets, logs, registry, options.builders, runs=options.runs_builds
-    )
-    hosts, identity = Hosts(), Identity()
-    workflows = WorkflowService(
-        logs, hosts, options.clock_speed, print_step if options.shows_steps else None, identity, actors
-    )
-    batch = BatchService(logs, actors, state / "batch", options.batch, options.clock_speed)
-    instances = Instances(
-        logs, actors, state / "run", Clock(options.clock_speed), options.idle_seconds, options.service
-    )
-    run = RunService(accounts, registry, instances)
-    eventarc = EventarcService(storage.buckets, workflows, accounts, actors, options.clock_speed)
-    infra = InfraService(
-        storage, accounts, projects, actors, state / "infra", options.terraform, options.clock_speed
-    )
-    storage.objects.observers.append(eventarc.observe)
-    rights.judge_by(
-        policies(
-            bucket=storage.buckets.policy,
-            account=accounts.policy,
-            secret=secrets.policy,
-            repository=repositories.policy,
-            service=run.policy,
-            project=projects.policy,
-        ),
-        accounts.is_enabled,
-    )
-    # A service is emptied before the services it uses.
-    services = [
-        infra,
-        eventarc,
-        workflows,
-        batch,
-        builds,
-        run,
-        registry,
-        repositories,
-        monitoring,
-        metrics,
-        compute,
-        accounts,
-        usage,
-        projects,
-        secrets,
-    ]
-    resets = [
-        *(each.forget_all for each in (*services, instances, logs, rights)),
-        git.forget_all,
-        storage.forget_all,
-    ]
-    control = [
-        *(
-            route
-            for each in (
-                git,
-                infra,
-                eventarc,
-                workflows,
-                batch,
-                projects,
-                registry,
-                compute,
-                run,
-                instances,
-                rights,
-                doors,
-            )
-            for route in each.control_routes()
-        ),
-        *control_routes(faults, log, resets),
-    ]
-    by_api = {
-        "workflowexecutions": workflows.execution_routes(),
-        "workflows": workflows.routes(),
-        "batch": batch.routes(),
-        "cloudbilling": projects.billing_routes(),
-        "cloudbuild": builds.routes(),
-        "artifactregistry": [*repositories.routes(), *registry.routes()],
-        "compute": compute.routes(),
-        "cloudquotas": [*run.quota_routes(), *compute.quota_routes()],
-        "config": infra.routes(),
-        "eventarc": eventarc.routes(),
-        "iam": accounts.routes(),
-        "cloudresourcemanager": projects.routes(),
-        "run": run.routes(),
-        "secretmanager": secrets.routes(),
-        "logging": [*metrics.routes(), *logs.routes()],
-        "monitoring": monitoring.routes(),
-    }
-    enabled = [
-        route for api, routes in by_api.items() for route in usage.guarded(api, rights.guarded(routes))
-    ]
-    guarded = with_bearer([*enabled, *rights.guarded(usage.routes())])
-    apis = Router(
-        [*control, *token_routes(accounts, identity, rights), *git.routes(), *builds.page_routes(), *guarded],
-        by_host=Gateway(instances, identity, rights).match,
-    )
-    ports = Ports({"storage": storage.router(faults, control, rights), "apis": apis}, faults, log)
+    control = [*services.control_routes(), *control_routes(faults, log, services.resets())]
+    storage = services.storage.router(faults, control, services.rights)
+    apis = Router([*control, *services.routes()], by_host=services.gateway().match)
+    ports = Ports({"storage": storage, "apis": apis}, faults, log)
     addresses |= ports.open(OWNER, storage=options.storage_port, apis=options.apis_port)
     if options.rights_of:
-        doors.open_with(ports.open)
-    hosts.update(local_hosts(**addresses))
+        services.doors.open_with(ports.open)
+    services.hosts.update(local_hosts(**addresses))
     try:
         yield addresses
     finally:
-        for stop in (eventarc.forget_all, workflows.forget_all, builds.stop, batch.stop, instances.close):
-            stop()
+        services.stop()
         _remove(state / "builds", state / "infra")  # what those left that were stopped
-
-
-def _rights(options: CloudOptions) -> Rights:
-    return Rights(options.rights_of, Delays(options.iam_delay, Clock(options.clock_speed)))
 
 
 def _remove(*folders: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Service(Protocol):
+    """One of the services, or what several of them share."""
+
+    def forget_all(self) -> None: ...
+
+
+@runtime_checkable
+class _Controlled(Protocol):
+    """What has routes of its own under /_emulator."""
+
+    def control_routes(self) -> list[Route]: ...
+
+
+class _Services:
+    """The services of an emulated cloud; a new one is made in __init__, and has a line in _routes."""
+
+    def __init__(self, state: Path, options: CloudOptions, main: Addresses):
+        speed = options.clock_speed
+        self.rights = Rights(options.rights_of, Delays(options.iam_delay_seconds, Clock(speed)))
+        self.doors = Doors(main)
+        actors = Actors(self.doors, self.rights)
+        self.hosts, self.identity = Hosts(), Identity()
+        self.logs, self.git, self.compute = LogService(), GitService(), ComputeService()
+        self.registry, self.metrics = RegistryService(), LogMetrics()
+        self.accounts = AccountService()
+        self.storage = StorageService(state / "storage", self.accounts)
+        self.projects = Projects(self.accounts.has)
+        self.secrets = SecretService(self.accounts)
+        self.usage = ServiceUsage(self.projects, self.accounts)
+        self.repositories = RepositoryRoutes(self.registry, self.accounts)
+        self.monitoring = MonitoringService(self.metrics.has)
+        self.builds = BuildService(
+            state / "builds",
+            actors,
+            self.secrets,
+            self.logs,
+            self.registry,
+            options.builders,
+            runs=options.runs_builds,
+        )
+        on_step = print_step if options.shows_steps else None
+        self.workflows = WorkflowService(self.logs, self.hosts, speed, on_step, self.identity, actors)
+        self.batch = BatchService(self.logs, actors, state / "batch", options.batch, speed)
+        self.instances = Instances(
+            self.logs, actors, state / "run", Clock(speed), options.idle_seconds, options.service
+        )
+        self.run = RunService(self.accounts, self.registry, self.instances)
+        self.eventarc = EventarcService(self.storage.buckets, self.workflows, self.accounts, actors, speed)
+        self.infra = InfraService(
+            self.storage, self.accounts, self.projects, actors, state / "infra", options.terraform, speed
+        )
+        self._connect()
+
+    def _connect(self) -> None:
+        """Have services hear of what happens in others, and rights judge by the policies of all."""
+        self.accounts.on_deletion += [
+            self.storage.buckets.rename_deleted,
+            self.projects.rename_deleted,
+            self.rights.delays.forget_account,
+        ]
+        self.storage.objects.observers.append(self.eventarc.observe)
+        policy_of = policies(
+            bucket=self.storage.buckets.policy,
+            account=self.accounts.policy,
+            secret=self.secrets.policy,
+            repository=self.repositories.policy,
+            service=self.run.policy,
+            project=self.projects.policy,
+        )
+        self.rights.judge_by(policy_of, self.accounts.is_enabled)
+
+    @cached_property
+    def _routes(self) -> dict[_Service, dict[str, list[Route]]]:
+        """Routes by service and API. A service is before those that it uses, and so emptied before them."""
+        return {
+            self.infra: {"config": self.infra.routes()},
+            self.eventarc: {"eventarc": self.eventarc.routes()},
+            self.workflows: {
+                "workflowexecutions": self.workflows.execution_routes(),
+                "workflows": self.workflows.routes(),
+            },
+            self.batch: {"batch": self.batch.routes()},
+            self.builds: {"cloudbuild": self.builds.routes()},
+            self.run: {"run": self.run.routes(), "cloudquotas": self.run.quota_routes()},
+            self.repositories: {"artifactregistry": self.repositories.routes()},
+            self.registry: {"artifactregistry": self.registry.routes()},
+            self.monitoring: {"monitoring": self.monitoring.routes()},
+            self.metrics: {"logging": self.metrics.routes()},
+            self.compute: {"compute": self.compute.routes(), "cloudquotas": self.compute.quota_routes()},
+            self.accounts: {"iam": self.accounts.routes()},
+            self.usage: {},  # can never be disabled: see routes()
+            self.projects: {
+                "cloudresourcemanager": self.projects.routes(),
+                "cloudbilling": self.projects.billing_routes(),
+            },
+            self.secrets: {"secretmanager": self.secrets.routes()},
+            self.instances: {},
+            self.logs: {"logging": self.logs.routes()},
+            self.rights: {},
+            self.git: {},
+            self.storage: {},  # has a port of its own
+        }
+
+    def resets(self) -> list[Callable[[], None]]:
+        """Return the functions that empty the services, in order."""
+        return [service.forget_all for service in self._routes]
+
+    def control_routes(self) -> list[Route]:
+        parts = [*self._routes, self.doors]
+        return [route for each in parts if isinstance(each, _Controlled) for route in each.control_routes()]
+
+    def routes(self) -> list[Route]:
+        """Return the routes of all APIs, which ask for a token, for rights, and whether the API is enabled.
+
+        Those of other sites have their own ways to know who asks.
+        """
+        of_sites = [
+            *token_routes(self.accounts, self.identity, self.rights),
+            *self.git.routes(),
+            *self.builds.page_routes(),
+        ]
+        of_apis = [
+            route
+            for by_api in self._routes.values()
+            for api, routes in by_api.items()
+            for route in self.usage.guarded(api, self.rights.guarded(routes))
+        ]
+        return [*of_sites, *with_bearer([*of_apis, *self.rights.guarded(self.usage.routes())])]
+
+    def gateway(self) -> Gateway:
+        """Return what answers at the hosts of services of Cloud Run."""
+        return Gateway(self.instances, self.identity, self.rights)
+
+    def stop(self) -> None:
+        """Stop all that runs."""
+        self.eventarc.forget_all()
+        self.workflows.forget_all()
+        self.builds.stop()
+        self.batch.stop()
+        self.instances.close()
