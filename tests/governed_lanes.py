@@ -25,7 +25,7 @@ from ops.jobs import job_submission
 from ops.people import WORK
 from ops.project import doctor, github_token, report
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Rights, environment_of
+from ops.rehearsal.rights import Bindings, environment_of
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.settings import Settings
@@ -50,7 +50,7 @@ class BatchLane:
 
     emulator: Emulator
     settings: Settings
-    rights: Rights
+    rights: Bindings
     folder: Path
 
     @classmethod
@@ -67,7 +67,7 @@ class BatchLane:
                 github_modeling_suite_repo=SUITE,
                 local_data_path=folder / "local",
             )
-            rights = Rights.of_plan(plan, "the plan of terraform/").with_people(WORK, settings)
+            rights = Bindings.of_plan(plan, "the plan of terraform/").with_people(WORK, settings)
             lane = cls(emulator, settings, rights, folder)
             lane.furnish()
             yield lane

@@ -27,7 +27,7 @@ class CloudRequest:
     storage_port: int = 0
     apis_port: int = 0
     rights: Path | None = None  # file with grants that --furnish puts in force, and all is enforced
-    iam_delay: int = 0  # seconds of the services' clock until a changed policy counts
+    iam_delay_seconds: int = 0  # of the services' clock, until a changed policy counts
     member: str = ""  # whose shell it is; "" is the project's owner
 
 
@@ -48,7 +48,7 @@ def run_emulator(shell: Shell, settings: Settings, request: CloudRequest) -> Non
     words += ["--tasks", "docker"] if request.docker else []
     if request.rights:
         words += ["--rights-of", settings.project_id or PROJECT]
-        words += ["--iam-delay", str(request.iam_delay)] if request.iam_delay else []
+        words += ["--iam-delay", str(request.iam_delay_seconds)] if request.iam_delay_seconds else []
         words += ["--export", f"{RIGHTS}={request.rights.resolve()}"]
     words += ["--exports-as", request.member] if request.member else []
     for name, port in (("storage", request.storage_port), ("apis", request.apis_port)):

@@ -15,11 +15,11 @@ from localcloud.rights.roles import permissions_of, roles_with
 from ops.cloud.resources import Resource
 from ops.failures import UserError
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER
-from ops.rehearsal.rights import Rights
+from ops.rehearsal.rights import Bindings
 
 
 @contextmanager
-def denials_explained(apis: str, project: str, rights: Rights | None) -> Iterator[None]:
+def denials_explained(apis: str, project: str, rights: Bindings | None) -> Iterator[None]:
     """Have a block in which something was denied end with an error that says what; its exit code is 1.
 
     Not every refusal ends what was asked for: a workflow without the right to log runs to its end. What was
@@ -48,12 +48,14 @@ def _denied(apis: str) -> list[dict[str, Any]]:
     return [row for row in asked(apis) if not row["by"]]
 
 
-def _error(problem: str, rows: Sequence[Mapping[str, Any]], project: str, rights: Rights | None) -> UserError:
-    lines = (_line(row, rows, project, rights or Rights((), "")) for row in rows)
+def _error(
+    problem: str, rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings | None
+) -> UserError:
+    lines = (_line(row, rows, project, rights or Bindings((), "")) for row in rows)
     return UserError("\n".join([problem, *lines]), exit_code=1)
 
 
-def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Rights) -> str:
+def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings) -> str:
     member, permission, resource = row["member"], row["permission"], row["resource"]
     denied = f"denied: {member.partition(':')[2]} may not {permission} on {resource}"
     if later := row.get("later"):
@@ -93,7 +95,7 @@ def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -
     return min(_allowing(row, project, alike), key=rank, default=None)
 
 
-def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Rights) -> Grant:
+def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings) -> Grant:
     """Return a grant that nobody has, with all that was denied to the member there; its role may be ""."""
 
     def place(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from ops.laptop.local_cloud import PROJECT, RIGHTS, CloudRequest
 from ops.people import GPU_WORK, WORK
 from ops.rehearsal.policies import give
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Rights, person, slug
+from ops.rehearsal.rights import Bindings, person, slug
 from ops.settings import Settings
 from ops.terminal import counted
 
@@ -33,7 +33,7 @@ def check_words(file: str | None, who: str | None, furnish: bool) -> None:
 
 
 def with_rights(
-    request: CloudRequest, settings: Settings, file: str, who: str, iam_delay: int = 0
+    request: CloudRequest, settings: Settings, file: str, who: str, iam_delay_seconds: int = 0
 ) -> CloudRequest:
     """Return the request for a cloud that enforces the rights of a file, in the shell of a person.
 
@@ -45,13 +45,14 @@ def with_rights(
         The file has no rights, or those of another project; or nobody does this.
     """
     if not file:
-        for option in (f"--as {who}" if who else "", f"--iam-delay {iam_delay}" if iam_delay else ""):
+        delay = f"--iam-delay {iam_delay_seconds}" if iam_delay_seconds else ""
+        for option in (f"--as {who}" if who else "", delay):
             if option:
                 raise UserError(
                     f"{option}: only with --rights FILE, since nobody is denied anything without it"
                 )
         return request
-    rights, project = Rights.of_file(Path(file)), settings.project_id or PROJECT
+    rights, project = Bindings.of_file(Path(file)), settings.project_id or PROJECT
     if (planned := rights.names.get("project_id", project)) != project:
         raise UserError(
             f"--rights {file}: for project {planned}, not {project}", fix=f"export PROJECT_ID={planned}"
@@ -60,7 +61,7 @@ def with_rights(
     if who and who not in works:
         raise UserError(f"--as {who}: use one of {', '.join(works)}{did_you_mean(who, works)}")
     member = person(works[who]) if who else ""
-    return replace(request, rights=Path(file), member=member, iam_delay=iam_delay)
+    return replace(request, rights=Path(file), member=member, iam_delay_seconds=iam_delay_seconds)
 
 
 def announce(request: CloudRequest) -> None:
@@ -92,7 +93,7 @@ def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) ->
         try:
             populate(storage, apis, cloud.settings)
             if file := environ.get(RIGHTS):
-                _give(storage, apis, Rights.of_file(Path(file)), cloud.settings)
+                _give(storage, apis, Bindings.of_file(Path(file)), cloud.settings)
         except requests.ConnectionError:
             raise UserError(
                 f"no answer from {apis}: the emulated cloud has stopped; "
@@ -107,7 +108,7 @@ def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) ->
     cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
-def _give(storage: str, apis: str, rights: Rights, settings: Settings) -> None:
+def _give(storage: str, apis: str, rights: Bindings, settings: Settings) -> None:
     """Give rights to accounts and people, and say which wait for their resources."""
     wanted = rights.with_people(WORK | GPU_WORK, settings)
     missing = give(storage, apis, wanted.grants)

@@ -37,7 +37,7 @@ from ops.rehearsal.rehearsal import (
     with_experiment,
     without_commands,
 )
-from ops.rehearsal.rights import Rights, environment_of, file_of
+from ops.rehearsal.rights import Bindings, RightsRequest, environment_of
 from ops.run_request import RunRequest
 from ops.settings import Settings
 from ops.shell import Shell
@@ -48,13 +48,10 @@ CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops ta
 WAIT_SECONDS = 240  # for instances to stop
 
 
-def rehearse(
-    shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "", iam_delay: int = 0
-) -> None:
+def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: RightsRequest) -> None:
     """Deploy the lane to an emulated cloud, use it, remove it, and compare its tables with a run here.
 
-    Rights are those that the deployment gives; `wish` is --rights, whose file replaces them. They count
-    `iam_delay` seconds of the services' clock after they were given.
+    Rights are those that the deployment gives, unless a file replaces them.
 
     Raises
     ------
@@ -63,7 +60,7 @@ def rehearse(
         are then kept.
     """
     _refuse_options(request)
-    rights = Rights.of_file(file) if (file := file_of(wish)) else None
+    rights = Bindings.of_file(wanted.file) if wanted.file else None
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
@@ -74,11 +71,11 @@ def rehearse(
         deployed = _for_emulator(settings, folder)
         deployed = rights.named(deployed) if rights else deployed
         words = ["--clock-speed", str(CLOCK_SPEED), "--rights-of", deployed.project_id]
-        words += ["--iam-delay", str(iam_delay)]
+        words += ["--iam-delay", str(wanted.iam_delay_seconds)]
         with running(folder / "cloud", *words) as emulator:
             rehearsal = _Rehearsal.on(emulator, deployed, folder)
             with denials_explained(emulator.apis, deployed.project_id, rights), without_commands():
-                rehearsal.run(archive, settings, request, rights, iam_delay)
+                rehearsal.run(archive, settings, request, rights, wanted.iam_delay_seconds / CLOCK_SPEED)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
@@ -132,12 +129,17 @@ class _Rehearsal:
         return cls(cloud, Names.of(settings), emulator, folder)
 
     def run(
-        self, archive: Path, settings: Settings, request: RunRequest, rights: Rights | None, iam_delay: int
+        self,
+        archive: Path,
+        settings: Settings,
+        request: RunRequest,
+        rights: Bindings | None,
+        real_delay_seconds: float,
     ) -> None:
         self.add_images()
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.give(rights)
-        used_first(self.emulator, iam_delay / CLOCK_SPEED, lambda: self.check_health("health"))
+        used_first(self.emulator, real_delay_seconds, lambda: self.check_health("health"))
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"
@@ -155,14 +157,14 @@ class _Rehearsal:
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
 
-    def give(self, rights: Rights | None) -> None:
+    def give(self, rights: Bindings | None) -> None:
         """Give the person who uploads its roles; rights that are given replace those of the deployment."""
         emulator, settings = self.emulator, self.cloud.settings
         if rights:
             for holder in self.holders():
                 clear(emulator.storage, emulator.apis, holder)
         else:
-            rights = Rights((), "the deployment")
+            rights = Bindings((), "the deployment")
         rights.with_people([USER], settings).apply(emulator)
 
     def holders(self) -> list[str]:

@@ -31,7 +31,7 @@ from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.planning import show_commands
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Rights, environment_of, file_of, of_a_rehearsal
+from ops.rehearsal.rights import Bindings, RightsRequest, environment_of, of_a_rehearsal
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -44,42 +44,38 @@ PEOPLE = ("look", "run")  # whose work this is
 CLOCK_SPEED = 20  # the workflow's pause of two seconds takes a tenth of a second
 
 
-def rehearse(
-    shell: Shell, settings: Settings, request: RunRequest, wish: str | bool = "", iam_delay: int = 0
-) -> None:
+def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: RightsRequest) -> None:
     """Run an experiment on an emulated cloud and on this machine, and compare the tables.
-
-    `wish` is --rights: a file, True without one, "" if it is not given. Rights count `iam_delay` seconds of
-    the services' clock after they were given; such a delay wishes for rights, too.
 
     Raises
     ------
     UserError
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
-        --rights is given, and there are none (2).
+        Rights are required, and there are none (2).
     """
-    plain, wish = replace(request, docker=False), wish or bool(iam_delay)
+    plain = replace(request, docker=False)
     if request.docker:
         check_engine(shell)
-    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wish))
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wanted.file))
     with kept_folder(settings) as folder:
-        rights = of_a_rehearsal(shell, for_emulator(settings), wish, folder)
+        rights = of_a_rehearsal(shell, for_emulator(settings), wanted, folder)
         settings = with_experiment(settings, request.exp_id, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
         settings = rights.named(settings) if rights else settings
         request = replace(request, seed=done.manifest.seed)  # which may have been drawn
-        with _emulator(shell, settings, request, folder, bool(rights), iam_delay) as emulator:
+        delay_seconds = wanted.iam_delay_seconds
+        with _emulator(shell, settings, request, folder, bool(rights), delay_seconds) as emulator:
             request = replace(request, docker=False)
-            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights, iam_delay)
+            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights, delay_seconds / CLOCK_SPEED)
         _compare(in_cloud, digests_here(done))
 
 
-def _print_commands(shell: Shell, settings: Settings, request: RunRequest, wish: str | bool) -> None:
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest, file: Path | None) -> None:
     folder = Path("rehearsal")
     settings = for_emulator(with_experiment(settings, request.exp_id, folder))
-    if file := file_of(wish):
-        settings = Rights.of_file(file).named(settings)
+    if file:
+        settings = Bindings.of_file(file).named(settings)
     else:
         show_commands(shell, folder)
     cloud = Cloud.of(shell, settings)
@@ -92,8 +88,8 @@ def _run_in_cloud(
     settings: Settings,
     request: RunRequest,
     folder: Path,
-    rights: Rights | None,
-    iam_delay: int,
+    rights: Bindings | None,
+    real_delay_seconds: float,
 ) -> dict[str, str]:
     """Run an experiment on an emulated cloud to its end; return the digests of its outputs.
 
@@ -106,14 +102,14 @@ def _run_in_cloud(
 
     populate(emulator.storage, emulator.apis, settings)
     if rights:
-        if iam_delay:  # people have their roles for long, and it is an apply that was just now
+        if real_delay_seconds:  # people have their roles for long, and it is an apply that was just now
             replace(rights, grants=()).with_people(PEOPLE, settings).apply(emulator)
-            time.sleep(iam_delay / CLOCK_SPEED)
+            time.sleep(real_delay_seconds)
         rights = rights.with_people(PEOPLE, settings)
         rights.apply(emulator)
     with denials_explained(emulator.apis, settings.project_id, rights), without_commands():
         deploy(cloud_of(), folder / "environment.yaml")
-        path = used_first(emulator, iam_delay / CLOCK_SPEED, lambda: _run(cloud_of("run"), request))
+        path = used_first(emulator, real_delay_seconds, lambda: _run(cloud_of("run"), request))
         return _digests_in(cloud_of("look"), path)
 
 
@@ -173,10 +169,15 @@ def kept_folder(settings: Settings) -> Iterator[Path]:
 
 @contextmanager
 def _emulator(
-    shell: Shell, settings: Settings, request: RunRequest, folder: Path, enforces: bool, iam_delay: int
+    shell: Shell,
+    settings: Settings,
+    request: RunRequest,
+    folder: Path,
+    enforces: bool,
+    iam_delay_seconds: int,
 ) -> Iterator[Emulator]:
     words = ["--clock-speed", str(CLOCK_SPEED)]
-    words += ["--rights-of", settings.project_id, "--iam-delay", str(iam_delay)] if enforces else []
+    words += ["--rights-of", settings.project_id, "--iam-delay", str(iam_delay_seconds)] if enforces else []
     if request.docker:
         path, local = repository_path(settings), tagged(settings, source_commit())[0]
         if not shell.succeeds(["docker", "image", "inspect", "-f", "{{.Id}}", local], timeout_seconds=20):

@@ -39,7 +39,25 @@ _NAMES = ("project_id", "bucket_name")  # settings that a file decides where the
 
 
 @dataclass(frozen=True)
-class Rights:
+class RightsRequest:
+    """What the options of a rehearsal say about rights."""
+
+    file: Path | None = None  # whose bindings replace those of the plan, or of the deployment
+    is_required: bool = False  # to fail, not to go on without rights, if there is neither file nor plan
+    iam_delay_seconds: int = 0  # of the services' clock, until new bindings count
+
+    @classmethod
+    def of(cls, option: str | bool | None, iam_delay_seconds: int) -> "RightsRequest":
+        """Return it by --rights: a file, True if it names none, None if it is not given.
+
+        A delay would be without effect where there are no rights, so it requires them, too.
+        """
+        file = Path(option) if isinstance(option, str) else None
+        return cls(file, bool(option or iam_delay_seconds), iam_delay_seconds)
+
+
+@dataclass(frozen=True)
+class Bindings:
     """Grants, where they come from, and the names of the project and bucket that they are for, if known.
 
     `applied_by` is the command that gives them to a project, without those of people.
@@ -51,7 +69,7 @@ class Rights:
     applied_by: str = "invoke tf-apply"
 
     @classmethod
-    def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Rights":
+    def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Bindings":
         try:
             grants = tuple(grant for grant, _ in grants_of_plan(plan))
         except PlanError as error:
@@ -62,7 +80,7 @@ class Rights:
         )
 
     @classmethod
-    def of_file(cls, path: Path) -> "Rights":
+    def of_file(cls, path: Path) -> "Bindings":
         """Return the grants of a file: a plan of terraform/ or terraform/gpu/, or an emulated cloud's record.
 
         Raises
@@ -99,7 +117,7 @@ class Rights:
         """Return settings with the names that the grants are for."""
         return settings.model_copy(update=dict(self.names))
 
-    def with_people(self, works: Iterable[str], settings: Settings) -> "Rights":
+    def with_people(self, works: Iterable[str], settings: Settings) -> "Bindings":
         """Return these rights and those of the people who do the works."""
         return replace(self, grants=(*self.grants, *rights_of_people(works, settings)))
 
@@ -121,31 +139,24 @@ class Rights:
             raise UserError(f"{self.source} does not fit the settings: there is no {', '.join(missing)}")
 
 
-def file_of(wish: str | bool) -> Path | None:
-    """Return the file that --rights names, if it names one."""
-    return Path(wish) if isinstance(wish, str) and wish else None
-
-
-def of_a_rehearsal(shell: Shell, settings: Settings, wish: str | bool, folder: Path) -> Rights | None:
+def of_a_rehearsal(shell: Shell, settings: Settings, request: RightsRequest, folder: Path) -> Bindings | None:
     """Return the rights to rehearse with; None, and a line that says why, if no plan can be made.
-
-    `wish` is the file that --rights names, True for --rights alone, and "" without it.
 
     Raises
     ------
     UserError
-        The file is no plan; or --rights is given, and no plan can be made.
+        The file is no plan; or rights are required, and no plan can be made.
     """
-    if file := file_of(wish):
-        return Rights.of_file(file)
+    if request.file:
+        return Bindings.of_file(request.file)
     try:
         plan = planned(shell, settings, folder)
     except UserError as error:
-        if wish:
+        if request.is_required:
             raise UserError(f"--rights: terraform/ cannot be planned ({error}); {FIX}") from None
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
         return None
-    rights = Rights.of_plan(plan, "the plan of terraform/")
+    rights = Bindings.of_plan(plan, "the plan of terraform/")
     shell.report(f"rights: {counted(len(rights.grants), 'binding')} of {rights.source}, and people's")
     return rights
 

@@ -11,6 +11,7 @@ from ops.laptop import local_run, run_tables
 from ops.rehearsal import gpu_lane, rehearsal
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.furnish import check_words
+from ops.rehearsal.rights import RightsRequest
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, reproduction
 from ops.shell import Shell
@@ -147,7 +148,7 @@ def rehearse(c, request, lane="batch", rights=None, iam_delay=0, dry_run=False):
     if lane not in REHEARSALS:
         raise UserError(f"--lane {lane}: use {' or '.join(REHEARSALS)}")
     check_words(rights, None, furnish=False)
-    REHEARSALS[lane](Shell(dry_run), read_settings(), request, rights or "", iam_delay)
+    REHEARSALS[lane](Shell(dry_run), read_settings(), request, RightsRequest.of(rights, iam_delay))
 
 
 @verb(

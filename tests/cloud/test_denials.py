@@ -17,7 +17,7 @@ from ops.failures import UserError
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import clear, give
 from ops.rehearsal.populate import populate
-from ops.rehearsal.rights import Rights
+from ops.rehearsal.rights import Bindings
 from ops.settings import Settings
 from tests.emulated import add_secret
 from tests.needs import need_program
@@ -132,7 +132,7 @@ def test_what_is_not_there_is_returned_and_an_unknown_account_is_refused(cloud):
 
 def test_an_error_says_who_was_denied_what_with_a_role_that_others_have_there(cloud):
     bucket = f"projects/_/buckets/{BUCKET}"
-    rights = Rights((Grant(bucket, "roles/storage.objectUser", f"serviceAccount:{ACCOUNT}"),), "a plan")
+    rights = Bindings((Grant(bucket, "roles/storage.objectUser", f"serviceAccount:{ACCOUNT}"),), "a plan")
 
     said = denied(cloud, rights)
     by_itself = denied(cloud, None)
@@ -148,8 +148,8 @@ def test_what_a_plan_gives_and_the_cloud_does_not_have_is_to_be_applied(cloud):
     bucket, member = f"projects/_/buckets/{BUCKET}", f"serviceAccount:{ACCOUNT}"
     grant = Grant(bucket, "roles/storage.objectUser", member, ON_RUNS)
 
-    said = denied(cloud, Rights((grant,), "the plan of terraform/"), "runs%2Fa", member)
-    elsewhere = denied(cloud, Rights((grant,), "the plan of terraform/"), "other", member)
+    said = denied(cloud, Bindings((grant,), "the plan of terraform/"), "runs%2Fa", member)
+    elsewhere = denied(cloud, Bindings((grant,), "the plan of terraform/"), "other", member)
 
     given = f"the plan of terraform/ gives it (roles/storage.objectUser on {bucket} if {ON_RUNS})"
     assert str(said).endswith(
@@ -162,7 +162,7 @@ def test_what_a_plan_gives_and_the_cloud_does_not_have_is_to_be_applied(cloud):
 def test_what_a_person_should_have_is_a_command_with_the_role_of_its_work(cloud):
     grant = Grant(f"projects/_/buckets/{BUCKET}", "roles/storage.objectUser", MEMBER)
 
-    said = denied(cloud, Rights((grant,), "the plan of terraform/"))
+    said = denied(cloud, Bindings((grant,), "the plan of terraform/"))
 
     assert "tf-apply" not in str(said)
     assert str(said).endswith(f"--member {MEMBER} --role roles/storage.objectUser --condition None")
@@ -175,7 +175,7 @@ def test_a_role_that_another_account_has_comes_with_its_condition_and_is_enough(
     conditions = ON_RUNS, f'{ON_RUNS} && resource.name.endsWith("a")'
     alike = Grant(bucket, "roles/storage.objectUser", other, conditions[0])
     narrower = Grant(bucket, "roles/storage.objectViewer", third, conditions[1])
-    rights = Rights((*logs, narrower, alike), "a plan")
+    rights = Bindings((*logs, narrower, alike), "a plan")
     give(cloud.storage, cloud.apis, [alike, narrower])
 
     said = str(denied(cloud, rights, "runs%2Fa", member))
@@ -213,7 +213,7 @@ def test_what_is_only_too_early_fails_no_block_that_succeeds(tmp_path):
 
 def test_rights_bring_the_secrets_that_they_are_on(cloud):
     secret = f"projects/{PROJECT}/secrets/not-made-yet"
-    rights = Rights((Grant(secret, "roles/secretmanager.viewer", MEMBER),), "a plan")
+    rights = Bindings((Grant(secret, "roles/secretmanager.viewer", MEMBER),), "a plan")
 
     rights.apply(cloud)
     rights.apply(cloud)
@@ -222,7 +222,7 @@ def test_rights_bring_the_secrets_that_they_are_on(cloud):
 
 
 def test_rights_of_other_resources_are_refused(cloud):
-    rights = Rights((Grant("projects/_/buckets/theirs", "roles/storage.objectUser", MEMBER),), "plan.json")
+    rights = Bindings((Grant("projects/_/buckets/theirs", "roles/storage.objectUser", MEMBER),), "plan.json")
 
     with pytest.raises(UserError) as refused:
         rights.apply(cloud)

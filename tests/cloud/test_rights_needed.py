@@ -17,7 +17,7 @@ from ops.gpu.uploads import Uploads
 from ops.people import WORK, rights_of
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
-from ops.rehearsal.rights import Rights, person
+from ops.rehearsal.rights import Bindings, person
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import names_in
 from tests.experiments import POPULATIONS, REPOSITORY, calibrated, write_repository
@@ -186,7 +186,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     (taken,) = [grant for grant in grants if (grant.role, grant.holder) == ("roles/run.invoker", service)]
     uploads = Uploads(lane.cloud, lane.names)
     explained = lane.emulator.apis, PROJECT
-    rights = Rights(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
+    rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("denied.txt", SENTENCE)
