@@ -84,7 +84,7 @@ def _print_addresses(arguments: argparse.Namespace, addresses: dict[str, str]) -
 
 
 def _door(apis: str, member: str) -> dict[str, str]:
-    """Return the addresses at which a member is at home."""
+    """Return the addresses of a member's door, which the emulator opens."""
     body = json.dumps({"member": member}).encode()
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with directly.open(urllib.request.Request(f"{apis}/_emulator/doors", body), timeout=DOOR_SECONDS) as said:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from localcloud.batch.service import MODES, BatchSettings
 from localcloud.cloud import CloudOptions
-from localcloud.members import OWNER
+from localcloud.members import OWNER, can_ask, written
 from localcloud.run.instance import SERVICES
 from localcloud.run.instances import IDLE_SECONDS
 from localcloud.times import Clock
@@ -56,6 +56,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
     )
     parser.add_argument(
         "--iam-delay",
+        dest="iam_delay_seconds",
         type=_not_negative,
         default=0.0,
         metavar="S",
@@ -95,7 +96,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
     _add_batch(parser.add_argument_group("tasks of Cloud Batch"))
     _add_build(parser.add_argument_group("Cloud Build"))
     arguments = parser.parse_args()
-    if arguments.iam_delay and not arguments.rights_of:
+    if arguments.iam_delay_seconds and not arguments.rights_of:
         parser.error("--iam-delay: only with --rights-of PROJECT, since nobody is denied anything without it")
     arguments.options = _options(arguments)
     return arguments
@@ -168,14 +169,15 @@ def _options(arguments: argparse.Namespace) -> CloudOptions:
         terraform=arguments.terraform and arguments.terraform.resolve(),
         shows_steps=arguments.show_steps,
         rights_of=arguments.rights_of,
-        iam_delay_seconds=arguments.iam_delay,
+        iam_delay_seconds=arguments.iam_delay_seconds,
     )
 
 
 def _member(text: str) -> str:
-    if not re.fullmatch(r"(user|serviceAccount):[^@\s]+@[^@\s]+", text):
+    member = written(text) if can_ask(text) else ""
+    if not member:
         raise argparse.ArgumentTypeError(f"{text}: use user:EMAIL or serviceAccount:EMAIL")
-    return text
+    return member
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The accounts through whose hands an event goes: Storage's, Eventarc's, Pub/Sub's, and that of the trigger.
+"""The accounts that pass an event on: Storage's, Eventarc's, Pub/Sub's, and that of the trigger.
 
 The bucket's notification publishes as Storage's account, the subscription is Eventarc's, Pub/Sub's account
 gets the token of the trigger's account, and that one receives the event and starts the workflow:
@@ -20,7 +20,7 @@ PUBLISH = "pubsub.topics.publish"
 
 @dataclass(frozen=True)
 class Chain:
-    """Asks for the permissions of each hand."""
+    """Asks whether each account has its permissions."""
 
     actors: Actors
 
@@ -56,7 +56,7 @@ class Chain:
             )
 
     def ask_for_event(self, project: str, account: str, workflow_project: str) -> None:
-        """Refuse an event that some hand may not pass on to a workflow.
+        """Refuse an event that one of the accounts may not pass on to a workflow.
 
         Raises
         ------

@@ -1,4 +1,4 @@
 """Cloud Storage: its JSON API, and the part of the XML API that client libraries use.
 
-There are no object versions and no access control: whoever reaches the port may do everything.
+Access is by IAM (rights/), where rights are enforced. ACLs are not emulated: a setting of one has no effect.
 """

@@ -122,6 +122,10 @@ def test_two_do_not_share_a_state_folder(tmp_path):
         (["--state", "file/below"], "file/below: Not a directory"),
         (["--state", "new", "--apis-port", "65536"], "65536 is not from 0 to 65535"),
         (["--state", "new", "--tasks", "docker"], "docker is not installed"),
+        *(
+            (["--state", "new", "--exports", "p", "--exports-as", name], f"{name}: use user:EMAIL or")
+            for name in ("ann@my-lab.example", "USER:ann@my-lab.example", "user:a:b@my-lab.example")
+        ),
     ],
 )
 def test_a_start_that_fails_is_explained_in_one_line(tmp_path, words, said):
