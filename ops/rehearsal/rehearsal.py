@@ -50,7 +50,7 @@ def rehearse(
     """Run an experiment on an emulated cloud and on this machine, and compare the tables.
 
     `wish` is --rights: a file, True without one, "" if it is not given. Rights count `iam_delay` seconds of
-    the services' clock after they were given; such a delay wishes for rights, too.
+    the services' clock after they were given; a delay implies --rights.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _run_in_cloud(
 
     populate(emulator.storage, emulator.apis, settings)
     if rights:
-        if iam_delay:  # people have their roles for long, and it is an apply that was just now
+        if iam_delay:  # people have had their roles for long; only the apply is recent
             replace(rights, grants=()).with_people(PEOPLE, settings).apply(emulator)
             time.sleep(iam_delay / CLOCK_SPEED)
         rights = rights.with_people(PEOPLE, settings)
