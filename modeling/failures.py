@@ -3,10 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-# What every refusal says in which a role is missing: nobody can tell whether it is, or was just given. Google
-# documents up to 7 minutes or longer: https://cloud.google.com/iam/docs/access-change-propagation.
-MAY_NOT_COUNT_YET = "a role given less than ten minutes ago may not count yet; if so, wait and repeat this"
-
 
 class UserError(Exception):
     """The experiment, the data or a setting is wrong: one line that says what, where, and how to fix it."""

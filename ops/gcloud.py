@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
 
-from modeling.failures import MAY_NOT_COUNT_YET
 from modeling.plain_text import one_line
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import TRY_AGAIN, UserError
 from ops.shell import Ended, Shell
 

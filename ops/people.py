@@ -1,8 +1,8 @@
 """What people may do: the permissions that each kind of work asks for, and the roles that have them.
 
 `invoke docs` writes the roles into docs/access.md and docs/gpu.md, `invoke doctor --cloud` and
-`invoke gpu-check` ask for the permissions, and the people of a rehearsal have these roles and no others. All
-is derived from the gcloud commands of the tasks, the requests that these make, and Terraform's resources.
+`invoke gpu-check` ask for the permissions, and the people of a rehearsal have these roles and no others. The
+table follows from the gcloud commands of the tasks, the requests that these make, and Terraform's resources.
 What each request needs: https://cloud.google.com/iam/docs/permissions-reference.
 """
 
@@ -28,7 +28,7 @@ class Right:
     without : str
         A resource; the right is needed only as long as that does not exist.
     note : str
-        What a page says of it; by default what it is only for.
+        Remark on a page; by default `only_for`.
     """
 
     role: str

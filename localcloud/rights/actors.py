@@ -1,8 +1,8 @@
 """Who acts in the emulated cloud: the accounts of tasks, executions, builds and services.
 
-An actor's programs come through its door, what is done in its name carries its token, and acts that are no
-request, such as an agent's report, ask for their permissions here. In a cloud that enforces nothing, an actor
-comes through the main door and may do everything.
+An actor's programs use its door, requests in its name carry its token, and acts that are not requests, such
+as an agent's report, ask for their permissions here. In a cloud that enforces nothing, every actor uses the
+main door and may do everything.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""The grants that nobody writes down: of a project's owner, of Google's service agents, and of a new bucket.
+"""Automatic grants: of a project's owner, of Google's service agents, and of a new bucket.
 
-They are in no policy of the emulated cloud, as their policies begin empty. On the service they are in the
+They are in no policy of the emulated cloud, whose policies begin empty. On the service they are in the
 policies and can be removed there; here they cannot.
 """
 
@@ -25,7 +25,7 @@ _AGENTS = {
     # https://cloud.google.com/iam/docs/service-account-types
     f"{PROJECT_NUMBER}@cloudservices": EDITOR_ROLE.removeprefix("roles/"),
 }
-# Left out, because the documentation leaves a doubt or says otherwise; whoever needs one of them grants it:
+# Left out, because the documentation is unclear or says otherwise; whoever needs one of them grants it:
 # * Eventarc's agent, service-...@gcp-sa-eventarc. By the list it gets roles/eventarc.serviceAgent, but it is
 #   made with the first trigger, which may fail until the agent has the role, and one may have to grant it:
 #   https://cloud.google.com/eventarc/docs/troubleshooting. terraform/gpu/ grants it, which does no harm.

@@ -1,7 +1,7 @@
 """Who makes the request that this thread answers, and what a handler asks for them.
 
-The permission of a method is asked before its handler runs (enforcement.py). What depends on the body or on
-what is there already, such as acting as an account or replacing an object, the handler asks with need(). It
+The permission of a method is asked before its handler runs (enforcement.py). The handler calls need() for
+what depends on the body or on existing resources, such as acting as an account or replacing an object. It
 asks only for what the table of its method names (needs.py).
 """
 
@@ -93,7 +93,7 @@ def may(permission: str, resource: str) -> bool:
 
 
 def has(permission: str, resource: str) -> bool:
-    """Return whether the caller has any permission, for who asks just that."""
+    """Return whether the caller has a permission, which need not be in the table of the method."""
     caller = _current.get()
     return caller is None or caller.may(caller.member, permission, resource)
 

@@ -5,10 +5,10 @@ resource.name (==, !=, startsWith, endsWith), resource.type and resource.service
 ignored. https://cloud.google.com/iam/docs/conditions-overview, and for the syntax
 https://github.com/google/cel-spec/blob/master/doc/langdef.md.
 
-A part that uses an attribute which the resource does not have never grants access, neither as it is nor
-negated; here its value is None. By an example `resource.type != "..."` is true of resources without a type:
-https://cloud.google.com/iam/docs/conditions-attribute-reference, "Support for inherited conditions". Whether
-`resource.service != "..."` is true of them as well is not said; here it is.
+A part that uses an attribute which the resource does not have never grants access, not even when it is
+negated; its value here is None. In an example of Google's, `resource.type != "..."` is true of resources
+without a type: https://cloud.google.com/iam/docs/conditions-attribute-reference, "Support for inherited
+conditions". The page does not say whether `resource.service != "..."` is true of them, too; here it is.
 
 A condition on names of objects allows nothing on the bucket, which has its own name: no storage.objects.list.
 """
@@ -24,7 +24,7 @@ from typing import Any
 from localcloud.rights.attributes import Attributes, attributes_of
 
 MOST_DEPTH = 50  # of parentheses and negations
-MOST_OPERATORS = 12  # && and ||: https://cloud.google.com/iam/quotas; whether ! counts as well is not said
+MOST_OPERATORS = 12  # && and ||: https://cloud.google.com/iam/quotas; ! is not mentioned
 _SHOWN = 20_000  # characters of an expression in an error
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -50,7 +50,7 @@ _METHODS = {"resource.name.startsWith": str.startswith, "resource.name.endsWith"
 
 
 class UnreadableCondition(Exception):
-    """A condition that is no CEL, or uses a part of CEL that is not emulated; the message quotes it."""
+    """A condition that is not CEL, or uses a part of CEL that is not emulated; the message quotes it."""
 
 
 def holds(expression: str, resource: str, now: datetime) -> bool:
@@ -84,7 +84,7 @@ def parsed(expression: str) -> Evaluate:
 
 
 class _Parser:
-    """One reading of an expression. The lower an operator binds, the earlier its method."""
+    """Parses one expression. Methods of operators that bind less tightly come first."""
 
     def __init__(self, expression: str):
         self._expression, self._depth = expression, 0
@@ -231,7 +231,7 @@ class _Parser:
 
 
 def _lifted(function: Callable[..., Any], *values: Evaluate) -> Evaluate:
-    """Apply a function to values, one of which may be missing; then the result is, too."""
+    """Apply a function to values; if one of them is missing, so is the result."""
 
     def value(attributes: Attributes, now: datetime) -> Any:
         given = [each(attributes, now) for each in values]

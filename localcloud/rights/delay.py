@@ -1,9 +1,9 @@
 """Policies that count late: for some seconds after a change, a policy counts as it was before.
 
-So a role that was given does not help yet, and one that was taken still does. Documented are typically 2
-minutes, potentially 7 or more: https://cloud.google.com/iam/docs/access-change-propagation. For buckets it is
-about a minute, sometimes longer: https://cloud.google.com/storage/docs/consistency. On the service, a change
-spreads at a pace of its own in each place; here all changes take the same time.
+A role that was just given does not help yet, and one that was just taken away still does. Google documents 2
+minutes as typical, and 7 or more as possible: https://cloud.google.com/iam/docs/access-change-propagation.
+For buckets it is about a minute, sometimes longer: https://cloud.google.com/storage/docs/consistency. On the
+service, a change spreads at a different pace in each place; here all changes take the same time.
 
 A restart of the emulator forgets the changes: the policies that are kept count at once.
 """
@@ -33,7 +33,7 @@ class Delays:
         self._lock = threading.Lock()
 
     def counting(self, holder: str, current: Iterable[Grant]) -> list[Grant]:
-        """Return the grants of a resource that count now, by those in its policy."""
+        """Return the grants of a resource that count now; `current` are those in its policy."""
         with self._lock:
             late = self._late(holder)
             return list(late[0].before if late else current)
@@ -46,12 +46,12 @@ class Delays:
             self._changes[holder] = [*self._late(holder), _Change(self._clock.now(), tuple(current))]
 
     def forget(self, holder: str) -> None:
-        """Forget a resource that was deleted: one that is made under its name has a policy of its own."""
+        """Forget a deleted resource: a new one of the same name has a policy of its own."""
         with self._lock:
             self._changes.pop(holder, None)
 
     def forget_account(self, email: str, uid: str) -> None:
-        """Forget the roles of a deleted account: one that is made under its e-mail has none of them."""
+        """Forget the roles of a deleted account: a new one with the same e-mail has none of them."""
         gone = f"serviceaccount:{email.lower()}"
         with self._lock:
             for holder, changes in self._changes.items():

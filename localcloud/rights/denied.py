@@ -1,7 +1,7 @@
 """Refusals: what a member may not do, in the words of Google's APIs.
 
-https://cloud.google.com/iam/docs/permission-error-messages. The words name the permission and the
-resource, not the member; storage, which has words of its own, names it (storage/refusals.py).
+https://cloud.google.com/iam/docs/permission-error-messages. The message names the permission and the
+resource, but not the member; that of storage does (storage/refusals.py).
 """
 
 from localcloud.members import can_ask
@@ -38,10 +38,10 @@ def _service(permission: str) -> str:
 
 
 def rejected(member: str) -> ApiError:
-    """Return the refusal of whatever an account does that was deleted or disabled.
+    """Return the refusal of any request of an account that was deleted or disabled.
 
-    It is documented that its tokens are rejected, not with which status: 401 is that of a token that is not
-    valid. https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
+    Google documents that its tokens are rejected, but not with which status: 401 is that of an invalid token.
+    https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/disable
     """
     said = "Request had invalid authentication credentials. Expected OAuth 2 access token"
     if not can_ask(member):

@@ -1,8 +1,8 @@
-"""Enforcement: each request is asked for the permissions of its method, and each question is recorded.
+"""Enforcement: each request needs the permissions of its method, and each question is recorded.
 
 GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
-the grants that allowed it, or none; "later" has those that will allow it but do not count yet (delay.py).
-DELETE empties it. Each refusal is also a line on standard error.
+the grants that allowed it, or none; "later" lists those that will allow it but do not count yet (delay.py).
+DELETE empties the record. Each refusal is also a line on standard error.
 """
 
 import re
@@ -42,7 +42,7 @@ Look = Callable[[Request, Mapping[str, str]], None]  # at a request and the segm
 
 
 class Rights:
-    """What everybody may do in a project, by the policies in force; its owner owns all of it.
+    """What each member may do in a project, by the policies in force.
 
     Without a project, nothing is asked and everything is allowed. Until judge_by(), nobody has a role.
     """
@@ -57,7 +57,7 @@ class Rights:
         self._lock = threading.Lock()
 
     def judge_by(self, policy_of: PolicyOf, is_at_work: Callable[[str], bool]) -> None:
-        """Take over the policies, and whether an account of the project is there and not disabled."""
+        """Set how policies are found, and what says whether an account exists and is enabled."""
         self._policy_of, self._is_at_work = policy_of, is_at_work
 
     @property
@@ -95,9 +95,9 @@ class Rights:
         return not self._project or bool(self._allowing(member, permission, self._named(resource)))
 
     def is_at_work(self, member: str) -> bool:
-        """Return whether a member can do anything: an account of the project may be gone or disabled.
+        """Return whether a member can do anything: a person, or an account that is not deleted or disabled.
 
-        Nor can a token be of what policies name beside people and accounts, such as all owners of a project.
+        What else a policy names, such as all owners of a project, has no token and cannot ask.
         """
         if not can_ask(member):
             return False
@@ -108,7 +108,7 @@ class Rights:
     def guarded(self, routes: list[Route], look: Look = lambda request, arguments: None) -> list[Route]:
         """Return routes that ask for the permissions of their methods before they do anything.
 
-        `look` comes even before, and may refuse what the service refuses to everybody.
+        `look` runs before that, and may refuse what the service refuses to everybody.
         """
         if not self._project:
             return routes
@@ -187,7 +187,7 @@ class Rights:
 
 
 def _check_asked(caller: Caller, needed: Iterable[Need]) -> None:
-    """Refuse an answer before which the handler did not ask what its method needs."""
+    """Raise UnknownNeed if the handler answered without asking for what its method needs."""
     asked = {permission for _, permission, _ in caller.asked}
     always = {each.permission for each in needed if each.resource == BY_HANDLER}
     if caller.needs_nothing and not asked:

@@ -1,7 +1,7 @@
-"""Grants: a role of a member on a resource, perhaps under a condition, and whether it allows something.
+"""Grants: a role of a member on a resource, perhaps under a condition, and what it allows.
 
-Nothing here knows a running cloud, so the grants of a plan can be asked as well as those in force. Those that
-nobody writes down are in automatic.py.
+Nothing here needs a running cloud, so the grants of a plan can be evaluated like those in force. Automatic
+grants are in automatic.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,11 +1,11 @@
 """The permissions that the emulated methods need: methods/*.csv, with the page of Google that names each.
 
-A row names a route, a permission, and the resource on which it is asked, as a template of the path's
-segments ({project}) and of parameters of the query ({?project}). Several rows of a route are all needed.
-`handler` as the resource says that it depends on the body: the handler asks, and must; `handler if ...` says
-when it does. A handler asks for nothing else. `none` as the permission says that the method needs none.
+A row names a route, a permission, and the resource on which it is asked, as a template of the path's segments
+({project}) and of parameters of the query ({?project}). All rows of a route are needed. If the resource is
+`handler`, it depends on the body, and the handler must ask; `handler if ...` says when it asks. A handler
+asks for nothing else. If the permission is `none`, the method needs none.
 
-acts.csv has what is asked without a method, such as what an agent of Batch does: the module that asks, the
+acts.csv lists what is asked without a method, such as the acts of Batch's agent: the module that asks, the
 permission, and the page.
 """
 
@@ -21,7 +21,7 @@ NONE, BY_HANDLER, SOMETIMES = "none", "handler", "handler if "
 
 
 class UnknownNeed(Exception):
-    """A permission that is asked and in no table, or the other way round: a fault of the emulator."""
+    """A permission that is asked but in no table, or in a table but not asked: a fault of the emulator."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The grants of a plan of Terraform, from what `terraform show -json` prints of it.
 
-https://developer.hashicorp.com/terraform/internals/json-format. Each resource that gives a role is read, or
-is an error: one that was skipped would look like a right that nobody needs. Google's own accounts of a
-project have its number in their names; here it is that of the emulated projects.
+https://developer.hashicorp.com/terraform/internals/json-format. A resource that gives a role
+and cannot be read is an error: if it were skipped, its role would never be tested. The names of Google's own
+accounts contain the project's number; here it is that of the emulated projects.
 """
 
 import re
@@ -32,7 +32,7 @@ def is_plan(content: object) -> bool:
 def grants_of_plan(plan: Mapping[str, Any]) -> list[tuple[Grant, str]]:
     """Return the grants that are in force after an apply, each with the address of its resource.
 
-    Two resources may give the same: then either of them is one too many.
+    If two resources give the same grant, it is listed twice: one of them is superfluous.
 
     Raises
     ------

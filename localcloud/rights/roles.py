@@ -1,10 +1,10 @@
 """The permissions of the roles in use: roles.csv, a row for each permission of a role, with its source.
 
-The lists are those of August 2026. Google adds permissions to its roles and takes some away, so the table is
-true for that month: https://cloud.google.com/iam/docs/understanding-roles. A list is complete, but not those
-of the basic roles (BASIC_ROLES) and of iam.securityReviewer, which allow thousands of things: of these the
-table has the permissions of the services that are emulated. A row of a role goes to the role on the page of
-its service, one of a basic role to the page of the permission's service, which says what role has it.
+The lists are those of August 2026; Google adds permissions to its roles, and removes some:
+https://cloud.google.com/iam/docs/understanding-roles. They are complete, except those of the basic roles
+(BASIC_ROLES) and of iam.securityReviewer, which have thousands of permissions: the table has only those of
+the emulated services. The source of a row is the role's entry on the page of its service; for a basic role it
+is the page of the permission's service, which lists the roles that have it.
 """
 
 import csv

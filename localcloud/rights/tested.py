@@ -1,8 +1,8 @@
 """testIamPermissions: which of some permissions the caller has on a resource.
 
 https://cloud.google.com/resource-manager/reference/rest/v1/projects/testIamPermissions. No permission is
-needed to ask, and nothing is recorded. Refused are wildcards, as documented, and, as users report,
-permissions that do not exist or that no resource of the kind can have: googleapis/google-cloud-java#722,
+needed to ask, and nothing is recorded. Wildcards are refused, as documented, and so are, as users report,
+permissions that do not exist or that no resource of this kind can have: googleapis/google-cloud-java#722,
 googleapis/google-cloud-python#1776. A cloud that enforces nothing answers that everything is permitted.
 """
 
@@ -14,7 +14,7 @@ from localcloud.rights.callers import has, is_enforced
 from localcloud.rights.needs import NONE, needs
 from localcloud.rights.roles import known
 
-# Programs that try all permissions of a project ask for 100 at a time; the page of the method has no number.
+# Programs that try all permissions of a project ask for 100 at a time; the page of the method names no limit.
 MOST = 100
 
 

@@ -6,7 +6,7 @@ The checks change nothing. In a dry run they print their gcloud commands and ref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import repository_path
 from ops.failures import UserError

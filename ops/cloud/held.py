@@ -1,4 +1,4 @@
-"""Which permissions the person has: testIamPermissions of each service, whatever their roles come from.
+"""Which permissions the person has, whichever role gives them: testIamPermissions of each service.
 
 A role may come from the resource, the project, a folder, the organization or a group. gcloud has no command
 for most of these methods, so they are requested with gcloud's access token, at gcloud's endpoints. The token
@@ -29,12 +29,12 @@ _UNLOGGED = {"CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "true"}  # gcloud's log has w
 
 @dataclass(frozen=True)
 class Held:
-    """What was answered, by the resource as people.py calls it."""
+    """The answers, by the resource as people.py calls it."""
 
     account: str = ""
     resources: Mapping[str, Resource] = field(default_factory=dict)
     granted: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    unknown: Mapping[str, frozenset[str]] = field(default_factory=dict)  # that the service does not answer
+    unknown: Mapping[str, frozenset[str]] = field(default_factory=dict)  # to the service
     not_asked: Mapping[str, str] = field(default_factory=dict)  # and why
     absent: frozenset[str] = frozenset()  # those of not_asked that do not exist
 
@@ -51,7 +51,7 @@ class Held:
 
 
 class _NotAsked(Exception):
-    """A resource whose permissions nobody can tell, and whether that is because it does not exist."""
+    """A resource whose permissions cannot be asked, and whether that is because it does not exist."""
 
     def __init__(self, why: str, is_absent: bool = False):
         super().__init__(why)
@@ -139,8 +139,8 @@ class _Api:
     def held(self, resource: Resource, asked: Sequence[str]) -> tuple[set[str], set[str]]:
         """Return those of the permissions that are held, and those that the service refuses to answer.
 
-        A service refuses a whole request for one permission that does not fit the kind of resource, so half
-        of them are asked until that one is alone.
+        One permission that does not fit the kind of resource makes a service refuse the whole request, so the
+        list is halved until that permission is alone.
         """
         if resource.api == "storage":
             answer = self._request(
@@ -160,7 +160,7 @@ class _Api:
         return held | more, unknown | also
 
     def check_exists(self, resource: Resource) -> None:
-        """Refuse a resource that does not exist: for one of those the answer is empty, too.
+        """Refuse a resource that does not exist, for which the answer is empty, too.
 
         Raises
         ------
@@ -219,7 +219,7 @@ def _checked(answer: Any, resource: Resource) -> dict[str, Any]:
     _NotAsked
         It has no such resource, or refuses to answer.
     UserError
-        It does not take the token.
+        It rejects the token.
     """
     try:
         said = answer.json()

@@ -1,4 +1,4 @@
-"""What a project can say by itself about the GPU lane, for `invoke doctor --report`."""
+"""What a project can answer by itself about the GPU lane, for `invoke doctor --report`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,8 +60,8 @@ def _scaling(service: Mapping[str, Any]) -> dict[str, str]:
 def idle_times(cloud: Cloud) -> Found:
     """Return, for each instance of inference, the seconds from the end of its last request to its last line.
 
-    The last line is what Cloud Run or the service writes when the instance ends. If it is another, as
-    `last_log` and `last_line` show, the instance runs on, or ended without a word.
+    The last line is what Cloud Run or the service writes when the instance ends. If `last_log` and
+    `last_line` show another line, the instance still runs, or ended without a log entry.
     """
     names = Names.of(cloud.settings)
     chosen = (
@@ -97,10 +97,10 @@ def _begin(entry: Mapping[str, Any]) -> datetime:
 
 
 def _end(entry: Mapping[str, Any]) -> datetime:
-    """Return when what an entry describes had ended.
+    """Return the end of what an entry describes.
 
-    Cloud Run's entry of a request has the time at which the request began, and how long it took. Should it
-    have the time of the end, it was received at that time.
+    Cloud Run's entry of a request has the time at which the request began, and how long it took. If that time
+    is the end after all, the entry was received then.
     """
     latency = entry.get("httpRequest", {}).get("latency", "0s")
     end = _begin(entry) + timedelta(seconds=float(latency.removesuffix("s")))

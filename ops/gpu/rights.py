@@ -63,7 +63,7 @@ def _add(lane: Lane, grant: Grant) -> Command:
 
 
 def take_back(names: Names, found: Found, project: str) -> list[Change]:
-    """Return a change for each role in the project that is the lane's, which takes it back."""
+    """Return a change for each role in the project that is the lane's, which removes it."""
     remove = ["projects", "remove-iam-policy-binding", project]
     return [
         Change(
@@ -81,7 +81,7 @@ def _condition(names: Names, grant: Grant) -> list[str]:
 
 
 def audit_step(lane: Lane, is_ours: bool) -> Step:
-    """Return the step that logs who reads and writes objects, or ends it where this lane began it.
+    """Return the step that logs who reads and writes objects, or stops that if this lane began it.
 
     The policy is read in the step itself: earlier steps change it.
     """
@@ -92,7 +92,7 @@ def audit_step(lane: Lane, is_ours: bool) -> Step:
 
 
 def audit_end(lane: Lane, is_ours: bool) -> Step:
-    """Return the step that logs no more who reads and writes objects, where this lane began it."""
+    """Return the step that stops logging who reads and writes objects, if this lane began it."""
     is_needed = is_audited(lane.found.project_policy) and is_ours
     changes = ["logs of who reads and writes objects"] if is_needed else []
     return Step("end the logs of data access", lambda: _audit_chains(lane, False), changes=changes)

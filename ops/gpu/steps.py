@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.gcloud import AT_ONCE, CALL_SECONDS, DOCTOR, GcloudError, Refusal, in_parallel
 

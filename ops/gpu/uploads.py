@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import ENDED, reason_of, result_of
 from ops.failures import UserError

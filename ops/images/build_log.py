@@ -6,7 +6,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError
 from ops.gcloud import Refusal

@@ -1,4 +1,4 @@
-"""Names taken out of texts that strangers will read: each becomes a placeholder, everywhere the same.
+"""Removes names from texts that strangers will read: each name becomes the same placeholder everywhere.
 
 Names are known (from settings and this machine), or found by their form or by the words around them, as in
 projects/NAME, gs://NAME or an e-mail address. A known name is replaced in any case, url-encoded, with other
@@ -144,9 +144,9 @@ class Anonymiser:
             self.learn(kind, each)
 
     def anonymous(self, node: Any, own: Collection[str] = ()) -> Any:
-        """Return what JSON can hold without names; those that it has are found first, all of them.
+        """Return a value of JSON without names; all names in it are found first.
 
-        A text that is one of `own` stays: words that stand in whatever is written say nothing of anybody.
+        A text that is one of `own` stays: the words of every report identify nobody.
         """
         for text in _texts(node):
             if text not in own:
@@ -189,7 +189,7 @@ _COMPILED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _FORMS]
 
 
 def _key(name: str) -> str:
-    """Return a name without what may differ: its case and its punctuation."""
+    """Return a name in lower case and with - as its only punctuation, to compare it."""
     return "-".join(re.findall(r"[^\W_]+", name)).lower()
 
 

@@ -1,8 +1,8 @@
-"""What a project can say by itself where documentation left a doubt.
+"""What a project can answer by itself where the documentation leaves a doubt.
 
-The questions only read, through gcloud. An answer holds chosen fields, as the services wrote them: what a
-service did not say is null, never a number of ours. report.py asks, and says why where an answer cannot be
-read; the doubts about the GPU lane are in ops/gpu/evidence.py.
+The questions only read, through gcloud. An answer holds selected fields, as the services wrote them: a field
+that a service left out is null, never a number of ours. report.py asks, and says why where an answer cannot
+be read; the doubts about the GPU lane are in ops/gpu/evidence.py.
 """
 
 import json
@@ -39,7 +39,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What documentation leaves open, and the question that a project answers."""
+    """A point that the documentation leaves open, and the question that a project answers."""
 
     name: str
     question: str
@@ -234,7 +234,7 @@ def sizes(cloud: Cloud) -> Found:
 
 
 def _size(cloud: Cloud, name: str, zones: Sequence[str]) -> dict[str, Any]:
-    """Return the size of a machine type in the first zone that has it, and the zones before, which do not."""
+    """Return the size of a machine type in the first zone that has it, and the zones tried before."""
     without: list[str] = []
     row = {"type": name, "ours": machine_types().get(name), "not_in": without}
     for zone in zones:
@@ -276,7 +276,7 @@ def policy_of(policy: dict[str, Any] | None) -> Found:
 
 
 def _names_of_member(member: str) -> list[tuple[str, str]]:
-    """Return the name of a person or an identity of elsewhere; accounts are known by their forms."""
+    """Return the name of a person or of an external identity; accounts are recognised by their form."""
     kind, _, name = member.removeprefix("deleted:").partition(":")
     if kind not in ("user", "group", "domain", "principal", "principalSet"):
         return []
@@ -300,7 +300,7 @@ def builds(cloud: Cloud) -> Found:
 
 
 def _between(described: Mapping[str, Any], begin: str, end: str) -> float | None:
-    """Return the seconds between two times of a job or build; None if it has one only."""
+    """Return the seconds between two times of a job or build; None if one is missing."""
     if begin not in described or end not in described:
         return None
     return _seconds(described[begin], described[end])
@@ -344,7 +344,7 @@ DOUBTS = (
     Doubt("image pullers", "Who may pull images?", pullers),
     Doubt(
         "project roles",
-        "Who holds which roles; does anybody lack agentReporter?",
+        "Who holds which roles; is agentReporter missing anywhere?",
         project_roles,
     ),
     Doubt("builds", "How long do builds wait and take, and how do they fail?", builds),

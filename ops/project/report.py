@@ -1,8 +1,8 @@
-"""`invoke doctor --report FILE`: what the doctor found and what the project says of itself, without names.
+"""`invoke doctor --report FILE`: what the doctor found and what the project answers, without names.
 
 The file is JSON, to be attached to an issue: versions, settings, the doctor's checks, answers to doubts, and
-the permissions that anything was denied. anonymise.py takes names out of it; a setting that holds a name only
-shows whether it is the default.
+the permissions that were denied. anonymise.py removes names; a setting that holds a name only shows whether
+it is the default.
 """
 
 import getpass
@@ -89,7 +89,7 @@ def write(
 
 
 def _checked(file: str) -> Path:
-    """Return the path of the report; refuse one that is there, or that cannot be written."""
+    """Return the path of the report; refuse one that exists, or that cannot be written."""
     if not file:
         raise UserError("--report needs the name of a file, e.g. --report report.json")
     path = Path(file).expanduser()
@@ -116,7 +116,7 @@ def _checked(file: str) -> Path:
 
 
 class _Reporter:
-    """Gathers a report; the findings of the doctor come last, so that it knows what may be asked."""
+    """Gathers a report from the findings of the doctor, which decide whether the project can be asked."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class _Reporter:
 
 
 def shown_settings(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Yield each setting with its value; of one that may hold a name, whether it is set."""
+    """Yield each setting with its value; for one that may hold a name, only whether it is set."""
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         if _is_shown(name, field.annotation, value):
@@ -262,7 +262,7 @@ def _own_words(described: Mapping[str, Any]) -> set[str]:
 
 
 def denied(described: Any) -> list[str]:
-    """Return the permissions that any text says were denied, and those of refusals in audit logs, sorted."""
+    """Return the permissions that texts name as denied, and those of refusals in audit logs, sorted."""
     text = json.dumps(described, ensure_ascii=False).replace('\\"', '"')
     listed = [name for each in _LISTED.findall(text) for name in re.findall(r'"([^"]+)"', each)]
     return sorted({*_DENIED.findall(text), *listed})
@@ -326,7 +326,7 @@ def _experiment_folders(settings: Settings) -> Iterator[str]:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file at once: whoever reads it meanwhile sees all of it or nothing."""
+    """Write a file in one step: who reads it meanwhile sees all of it or nothing."""
     name = ""
     try:
         number, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)

@@ -33,7 +33,7 @@ def of_works(cloud: Callable[[], Cloud], settings: Settings, after: tuple[str, .
 
 
 def asked(held: Held) -> Answer:
-    """Return how many permissions were asked for, and what could not be asked: which is no denial."""
+    """Return how many permissions were asked for, and what could not be asked, which is no denial."""
     if not held.account:  # a dry run
         return Answer("")
     number = sum(map(len, held.granted.values()))
@@ -62,9 +62,9 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
     if denied:
         parts = ", ".join(dict.fromkeys(right.only_for for right in denied))
         return Answer(f"may: {tasks}; not for {parts}: {said}", is_warning=True, fix=fix)
-    dark = [*dict.fromkeys(held.not_asked[right.on] for right in counting if right.on in held.not_asked)]
-    if dark:
-        return Answer(f"may: {tasks}, as far as is known; not asked: {'; '.join(dark)}", is_warning=True)
+    not_asked = [*dict.fromkeys(held.not_asked[right.on] for right in counting if right.on in held.not_asked)]
+    if not_asked:
+        return Answer(f"may: {tasks}, as far as is known; not asked: {'; '.join(not_asked)}", is_warning=True)
     return Answer(f"may: {tasks}")
 
 

@@ -1,7 +1,7 @@
-"""What an emulated cloud denied, in one message: to whom, on what, and how to give it.
+"""What an emulated cloud denied, in one message: to whom, on what, and how to fix it.
 
-What the plan gives is to be applied. For anything else there is a command, with the role and the condition of
-the grant by which a similar account may do the same, if there is one.
+If the plan has the binding, the fix is to apply it. Otherwise it is a command, with the role and the
+condition by which a similar account may do the same, if there is such an account.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ from ops.rehearsal.rights import Bindings
 
 @contextmanager
 def denials_explained(apis: str, project: str, rights: Bindings | None) -> Iterator[None]:
-    """Have a block in which something was denied end with an error that says what; its exit code is 1.
+    """Raise an error that lists what was denied in a block; its exit code is 1.
 
-    Not every refusal ends what was asked for: a workflow without the right to log runs to its end. What was
-    refused only because its role is too new (`--iam-delay`) is no error where the block succeeds.
+    Not every refusal stops a run: a workflow without the right to log finishes. If the block succeeds, what
+    was refused only because its role is too new (`--iam-delay`) is no error.
     """
     try:
         yield
@@ -73,16 +73,16 @@ def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: st
 
 
 def _allowing(row: Mapping[str, Any], project: str, grants: Iterable[Grant]) -> list[Grant]:
-    """Return those of the grants that would allow what a row has, if they were its member's."""
+    """Return those of the grants that would allow what a row asks for, if its member had them."""
     counting, asked_for = holders(row["resource"], project), (row["permission"], row["resource"])
     now = datetime.now(UTC)
     return [each for each in grants if each.holder in counting and each.allows(each.member, *asked_for, now)]
 
 
 def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -> Grant | None:
-    """Return the grant of another member that would be enough: of the one that has most in common.
+    """Return the grant of the most similar member that would be enough; None if there is none.
 
-    A role that allows only what was denied first would not take a run further than to the next denial.
+    With a role that allows only what was denied first, a run would get no further than to the next denial.
     """
     member = row["member"]
     alike = [each for each in known if _is_of_people(each.member) == _is_of_people(member)]
@@ -96,7 +96,7 @@ def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -
 
 
 def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings) -> Grant:
-    """Return a grant that nobody has, with all that was denied to the member there; its role may be ""."""
+    """Return a grant that nobody has, of all that the member was denied there; its role may be ""."""
 
     def place(row: Mapping[str, Any]) -> tuple[str, str]:
         return holders(row["resource"], project)[0], row["member"]
@@ -107,9 +107,9 @@ def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str
 
 
 def _role(permission: str, together: Collection[str], holder: str, known: Collection[Grant]) -> str:
-    """Return the role that gives a permission, and if there is one, all that were denied together.
+    """Return the role that has a permission and most of those that were denied together; "" if there is none.
 
-    It is one that others have on such a resource, else one that allows least.
+    Roles that others have on such resources come first, then those that allow least.
     """
     api = Resource(holder).api
     used = {grant.role for grant in known if Resource(grant.holder).api == api}

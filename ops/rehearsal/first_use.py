@@ -1,7 +1,7 @@
-"""The first use of what was just applied, while its rights do not count yet (`--iam-delay`).
+"""The first use after an apply, while new roles do not count yet (`--iam-delay`).
 
-As a person would, a rehearsal repeats what was refused once the time is over that its error tells to wait. An
-error that does not tell it is a fault of the product.
+As its error tells a person to do, a rehearsal waits and repeats what was refused. An error that does not say
+so is a fault of the product.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from localcloud.process import Cloud as Emulator
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import UserError
 from ops.rehearsal.denials import asked
 from ops.rehearsal.policies import forget_questions
@@ -18,9 +18,9 @@ Result = TypeVar("Result")
 
 
 def used_first(emulator: Emulator, delay_seconds: float, use: Callable[[], Result]) -> Result:
-    """Return the result of a use; one that was refused for rights that do not count yet is repeated once.
+    """Return the result of a use; it is repeated once if it was refused for roles that do not count yet.
 
-    `delay_seconds` are real ones.
+    `delay_seconds` are real seconds, not those of the services' clock.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The emulated cloud of a shell of one's own: what is in it, and with --rights who may do what there."""
+"""The emulated cloud of a person's shell: what is in it and, with --rights, who may do what there."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ from ops.terminal import counted
 
 
 def check_words(file: str | None, who: str | None, furnish: bool) -> None:
-    """Refuse --rights or --as without a value, as from a variable that is not set, and beside --furnish.
+    """Refuse --rights or --as with an empty value, as from an unset variable, or together with --furnish.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def with_rights(
     Raises
     ------
     UserError
-        The file has no rights, or those of another project; or nobody does this.
+        The file has no rights, or those of another project; or there is no such work.
     """
     if not file:
         delay = f"--iam-delay {iam_delay_seconds}" if iam_delay_seconds else ""
@@ -74,8 +74,8 @@ def announce(request: CloudRequest) -> None:
 def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
     """Prepare the emulated cloud of this shell for `invoke run --cloud`; what exists is left as it is.
 
-    The project's owner does this, whoever's shell it is, and gives the rights of the file that the cloud was
-    started with, and those of people.
+    The project's owner does this, whoever the shell's user is, and gives people their rights and accounts
+    those of the file with which the cloud was started.
 
     Raises
     ------

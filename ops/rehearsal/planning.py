@@ -1,7 +1,7 @@
 """Plans terraform/ for an emulated cloud, without a project: what the plan reads is in the emulated cloud.
 
 Terraform needs its provider, from the network, from a mirror that its own configuration names
-(TF_CLI_CONFIG_FILE), or from `invoke tf-init`, which has fetched it. Google is asked nothing.
+(TF_CLI_CONFIG_FILE), or from an earlier `invoke tf-init`. No request goes to Google.
 """
 
 import json
@@ -26,7 +26,7 @@ from ops.terminal import nearest
 PLAN_SECONDS = 300
 BACKEND = 'terraform {\n  backend "local" {}\n}\n'
 NOBODY = "http://127.0.0.1:9"  # a proxy that is not there
-# Settings of Terraform and its provider that would have it plan something else, or ask Google.
+# Settings of Terraform and its provider that would change the plan, or send requests to Google.
 _OTHERS = ("TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "GOOGLE_", "GCLOUD_", "CLOUDSDK_")
 
 

@@ -1,4 +1,4 @@
-"""Sets the policies of an emulated cloud through its APIs, as an apply does; its owner does this."""
+"""Sets the policies of an emulated cloud through its APIs, as an apply does, in the name of its owner."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ MISSING, EXISTS = 404, 409
 def give(storage: str, apis: str, grants: Iterable[Grant], replaces: bool = False) -> list[str]:
     """Add grants to the policies of their resources; return the resources that do not exist.
 
-    With `replaces`, a policy that gets a grant has no other bindings any more.
+    With `replaces`, a policy that gets a grant loses its other bindings.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def give(storage: str, apis: str, grants: Iterable[Grant], replaces: bool = Fals
 
 
 def clear(storage: str, apis: str, holder: str) -> None:
-    """Leave nothing in the policy of a resource, if that exists."""
+    """Empty the policy of a resource, if that exists."""
     policy = policy_of(storage, apis, holder)
     if policy is not None:
         _set(storage, apis, holder, {**policy, "bindings": []})

@@ -102,7 +102,7 @@ def _run_in_cloud(
 
     populate(emulator.storage, emulator.apis, settings)
     if rights:
-        if real_delay_seconds:  # people have their roles for long, and it is an apply that was just now
+        if real_delay_seconds:  # people have had their roles for long; only the apply is recent
             replace(rights, grants=()).with_people(PEOPLE, settings).apply(emulator)
             time.sleep(real_delay_seconds)
         rights = rights.with_people(PEOPLE, settings)

@@ -21,7 +21,8 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 
-from modeling.failures import MAY_NOT_COUNT_YET, TemporaryFault, UserError
+from modeling.failures import TemporaryFault, UserError
+from modeling.refusals import MAY_NOT_COUNT_YET
 from pipeline.storage import THREADS, AccessDenied, MissingFile, Storage, check_name, check_prefix
 
 log = logging.getLogger(__name__)

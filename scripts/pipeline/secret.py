@@ -2,7 +2,8 @@
 
 import os
 
-from modeling.failures import MAY_NOT_COUNT_YET, TemporaryFault, UserError
+from modeling.failures import TemporaryFault, UserError
+from modeling.refusals import MAY_NOT_COUNT_YET
 
 EMULATOR = "SECRET_MANAGER_EMULATOR_HOST"
 REQUEST_SECONDS = 60

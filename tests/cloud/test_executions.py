@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from tests.cloud_operators import BUCKET, IMAGE, WORKFLOW, CloudOperator, execution_in, read_until, wait_until
 from tests.cloud_runs import RUN_ID
 from tests.cloud_runs import WORKFLOW as WORKFLOW_FILE

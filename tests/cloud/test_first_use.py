@@ -11,7 +11,7 @@ import pytest
 
 from localcloud.process import running
 from localcloud.rights.plan import grants_of_plan
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.cloud import Cloud
 from ops.rehearsal.policies import give
 from ops.rehearsal.populate import deploy, populate

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from tests.emulated import order_faults, post, request
 from tests.null_clouds import wait_until
 from tests.upload_lane import PATHS, error_of, result_of

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from localcloud.workflows.parser import parse_workflow
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from services.messages import MOST_BODY_BYTES
 from tests.upload_lane import (
     ACCOUNT,

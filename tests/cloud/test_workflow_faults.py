@@ -3,7 +3,7 @@
 import pytest
 
 from localcloud.faults import TAGS
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.cloud.log_reader import LogRequest
 from ops.watching.run_logs import log_filter
 from tests.cloud_runs import RUN_ID, Pipeline

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from modeling.failures import MAY_NOT_COUNT_YET, UserError
+from modeling.failures import UserError
+from modeling.refusals import MAY_NOT_COUNT_YET
 from pipeline.storage import AccessDenied
 from services import main
 from services.device import Device, choose_device

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from modeling.failures import MAY_NOT_COUNT_YET, TemporaryFault, UserError
+from modeling.failures import TemporaryFault, UserError
+from modeling.refusals import MAY_NOT_COUNT_YET
 from pipeline.bucket import UPLOAD_SESSIONS, BucketStorage
 from pipeline.storage import MissingFile
 from tests.emulated import write_service_account_key

@@ -69,6 +69,7 @@ SHORT = {
     "ops/stages.py": "the names and letters of the stages, which the ground may not take from settings",
     "modeling/cache_folder.py": "the one place that says where a person's cache is",
     "modeling/bounds.py": "the bounds of numbers, for modeling, ops and scripts alike",
+    "modeling/refusals.py": "what a refusal says, for ops and scripts alike",
     "modeling/threads.py": "how many threads, for modeling, ops and scripts alike",
     "modeling/randomness.py": "the one place that makes a random generator",
     "scripts/pack_forecast.py": "a door: run_builder.sh starts it",
