@@ -1,8 +1,8 @@
 """Members, as policies name them: user:EMAIL and serviceAccount:EMAIL, and the access tokens of each.
 
 A token of the emulator names its member. A JWT that a client library signs itself, with an account's key,
-names that account: https://google.aip.dev/auth/4111. Any other token belongs to the owner of the
-door (rights/doors.py) through which the request came, so programs that know nothing of members work as they are.
+names that account: https://google.aip.dev/auth/4111. Any other token belongs to the owner of the door
+(rights/doors.py) through which the request came, so programs that know nothing of members work as they are.
 """
 
 import re
