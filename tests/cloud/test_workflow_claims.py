@@ -7,7 +7,7 @@ from ops.cloud.log_reader import LogRequest
 from ops.watching.run_logs import log_filter
 from tests.cloud_runs import RUN_ID
 from tests.emulated import order_faults
-from tests.null_clouds import pipeline_on, wait_until
+from tests.null_clouds import ENDLESS, pipeline_on, wait_until
 
 
 @pytest.fixture
@@ -18,10 +18,10 @@ def pipeline(cloud):
 def test_a_second_execution_of_a_run_ends_at_once_and_names_the_first(pipeline):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    first = pipeline.start(runId=RUN_ID)
+    first = pipeline.start(runId=RUN_ID, **ENDLESS)
     wait_until(lambda: f"runner-{first}" in pipeline.jobs())
 
-    second = pipeline.start(runId=RUN_ID)
+    second = pipeline.start(runId=RUN_ID, **ENDLESS)
 
     error = pipeline.error(second)
     assert error["execution"] == first
@@ -33,11 +33,11 @@ def test_a_second_execution_of_a_run_ends_at_once_and_names_the_first(pipeline):
 def test_a_run_whose_execution_was_cancelled_goes_on_once_its_jobs_have_ended(pipeline):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    first = pipeline.start(runId=RUN_ID)
+    first = pipeline.start(runId=RUN_ID, **ENDLESS)
     wait_until(lambda: f"runner-{first}" in pipeline.jobs())
     pipeline.cancel(first)
 
-    refused = pipeline.fail(runId=RUN_ID)
+    refused = pipeline.fail(runId=RUN_ID, **ENDLESS)
     pipeline.api("POST", f"/jobs/runner-{first}:cancel", json={})
     wait_until(lambda: pipeline.job(f"runner-{first}")["status"]["state"] == "CANCELLED")
     pipeline.clear_faults()
@@ -115,11 +115,11 @@ def test_a_claim_that_names_no_execution_is_refused_by_its_path(pipeline, claim)
 def test_an_odd_answer_does_not_take_a_run_from_an_execution_that_goes_on(pipeline, answer):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    first = pipeline.start(runId=RUN_ID)
+    first = pipeline.start(runId=RUN_ID, **ENDLESS)
     wait_until(lambda: f"runner-{first}" in pipeline.jobs())
     order_faults(pipeline.cloud, {"method": "GET", "path": f"/executions/{first}", **answer})
 
-    second = pipeline.start(runId=RUN_ID)
+    second = pipeline.start(runId=RUN_ID, **ENDLESS)
     error = pipeline.error(second)
 
     assert f"run {RUN_ID} belongs to execution {first}, which is still running" in error["message"]

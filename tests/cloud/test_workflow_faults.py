@@ -8,7 +8,7 @@ from ops.cloud.log_reader import LogRequest
 from ops.watching.run_logs import log_filter
 from tests.cloud_runs import RUN_ID, Pipeline
 from tests.emulated import create_bucket, order_faults
-from tests.null_clouds import DAY, faults_of, pipeline_on, state_in_list, wait_until
+from tests.null_clouds import DAY, ENDLESS, faults_of, pipeline_on, state_in_list, wait_until
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def pipeline(cloud):
 def test_a_job_that_is_taken_away_ends_the_run_by_its_name(pipeline, kind):
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    execution = pipeline.start(runId=RUN_ID)
+    execution = pipeline.start(runId=RUN_ID, **ENDLESS)
     runner = f"runner-{execution}"
     wait_until(lambda: runner in pipeline.jobs())
 
@@ -145,8 +145,9 @@ def test_the_same_refusal_for_less_than_10_minutes_does_not_end_the_wait(calm_cl
     assert faults_of(pipeline)[0]["hits"] == 20
 
 
-def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(pipeline):
+def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(calm_cloud):
     """Told not to be there, to be cancelled, a job that was made is asked to end again, until it has."""
+    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
     order_faults(
@@ -154,7 +155,7 @@ def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(pipeline):
         {"method": "GET", "path": "/jobs/runner", "status": 403, "message": "no right"},
         {"method": "POST", "path": ":cancel", "status": 404, "times": 2},
     )
-    execution = pipeline.start(runId=RUN_ID)
+    execution = pipeline.start(runId=RUN_ID, **ENDLESS)
     runner = f"runner-{execution}"
 
     wait_until(lambda: state_in_list(pipeline, runner) == "CANCELLED")
@@ -179,15 +180,15 @@ def test_a_run_whose_job_may_still_run_is_kept_from_others_until_the_job_has_end
         {"method": "POST", "path": ":cancel", "status": 403},
     )
 
-    error = pipeline.fail(runId=RUN_ID)
-    untold = pipeline.fail(runId=RUN_ID)
+    error = pipeline.fail(runId=RUN_ID, **ENDLESS)
+    untold = pipeline.fail(runId=RUN_ID, **ENDLESS)
     pipeline.clear_faults()
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
-    refused = pipeline.fail(runId=RUN_ID)
+    refused = pipeline.fail(runId=RUN_ID, **ENDLESS)
     order_faults(  # of a job that is known to have been made, half a minute of this is not believed
         pipeline.cloud, {"method": "GET", "path": "/jobs/runner", "status": 404, "times": 10}
     )
-    refused_again = pipeline.fail(runId=RUN_ID)
+    refused_again = pipeline.fail(runId=RUN_ID, **ENDLESS)
     pipeline.clear_faults()
     pipeline.api("POST", f"/jobs/{error['job']}:cancel", json={})
     wait_until(lambda: pipeline.job(error["job"])["status"]["state"] == "CANCELLED")
@@ -230,8 +231,9 @@ def test_an_odd_answer_to_the_request_for_a_job_makes_neither_none_nor_two(pipel
     assert not pipeline.is_claimed(run_id)
 
 
-def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(pipeline):
+def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(slow_cloud):
     """The answer to the request was lost, and for minutes the job is said both to be there and not to be."""
+    pipeline = Pipeline.deployed(slow_cloud, create_bucket(slow_cloud))
     pipeline.put_manifest(4)
     pipeline.order({"job": "runner", "null_seconds": 100_000_000})
     order_faults(
@@ -242,7 +244,7 @@ def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_n
         {"method": "POST", "path": ":cancel", "status": 404, "times": 15},
     )
 
-    error = pipeline.fail(runId=RUN_ID)
+    error = pipeline.fail(runId=RUN_ID, **ENDLESS)
 
     pipeline.clear_faults()
     assert "error code 409" in error["message"]
