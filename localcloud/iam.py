@@ -220,14 +220,13 @@ def agent_email(name: str) -> str:
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:
-    """Return the routes, changed to refuse a request without `Authorization: Bearer`."""
+    """Return the routes, changed to refuse a request without an access token."""
     return [replace(route, handler=_guarded(route.handler)) for route in routes]
 
 
 def _guarded(handler: Handler) -> Handler:
     def guarded(request: Request, **arguments: str) -> Response:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if not request.token:
             message = "Request is missing required authentication credential. Expected OAuth 2 access token."
             raise ApiError(401, message)
         return handler(request, **arguments)
