@@ -99,8 +99,9 @@ def _begin(entry: Mapping[str, Any]) -> datetime:
 def _end(entry: Mapping[str, Any]) -> datetime:
     """Return when what an entry describes had ended.
 
-    Cloud Run's entry of a request has the time at which the request began, and how long it took. Should it
-    have the time of the end, it was received at that time.
+    An entry of a request has how long it took, and by what users measured on App Engine the time at which the
+    request began: https://github.com/googleapis/google-cloud-go/issues/1598. Cloud Run's documentation does
+    not say; should the time be that of the end, the entry was received at that time.
     """
     latency = entry.get("httpRequest", {}).get("latency", "0s")
     end = _begin(entry) + timedelta(seconds=float(latency.removesuffix("s")))
