@@ -24,12 +24,14 @@ from localcloud.rights.enforcement import Rights
 from localcloud.rights.resources import account_name
 from localcloud.rights.tested import permissions_answer
 from localcloud.routing import Handler, Route
+from localcloud.shapes import ANYTHING, check_shape, without_nulls
 
 TOKEN_SECONDS = 3600  # that an access token is valid
 _ACCOUNTS = "/v1/projects/{project}/serviceAccounts"
 _ACCOUNT = _ACCOUNTS + "/{account}"
 _ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
 _DOMAIN = ".iam.gserviceaccount.com"
+_NEW_ACCOUNT = {"accountId": str, "serviceAccount": {"*": ANYTHING}}
 _TESTABLE = re.compile(r"iam\.serviceAccount.+")
 _AGENT = re.compile(rf"service-{PROJECT_NUMBER}@([a-z0-9-]+)\.iam\.gserviceaccount\.com")
 STORAGE_AGENT, EVENTARC_AGENT, PUBSUB_AGENT = "gs-project-accounts", "gcp-sa-eventarc", "gcp-sa-pubsub"
@@ -83,8 +85,9 @@ class AccountService:
         return email
 
     def create(self, request: Request, project: str) -> Response:
-        asked = request.json()
-        account_id = str(asked.get("accountId", ""))
+        asked = without_nulls(request.json())
+        check_shape(asked, _NEW_ACCOUNT, "body")
+        account_id = asked.get("accountId", "")
         if not _ACCOUNT_ID.fullmatch(account_id):
             raise ApiError(400, f"The account ID {account_id!r} does not have 6 to 30 fitting characters.")
         email = f"{account_id}@{project}{_DOMAIN}"
@@ -220,14 +223,13 @@ def agent_email(name: str) -> str:
 
 
 def with_bearer(routes: Sequence[Route]) -> list[Route]:
-    """Return the routes, changed to refuse a request without `Authorization: Bearer`."""
+    """Return the routes, changed to refuse a request without an access token."""
     return [replace(route, handler=_guarded(route.handler)) for route in routes]
 
 
 def _guarded(handler: Handler) -> Handler:
     def guarded(request: Request, **arguments: str) -> Response:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        if not request.token:
             message = "Request is missing required authentication credential. Expected OAuth 2 access token."
             raise ApiError(401, message)
         return handler(request, **arguments)

@@ -7,10 +7,11 @@ names that account: https://google.aip.dev/auth/4111. Any other token belongs to
 
 import re
 
-from localcloud.identity import InvalidToken, unverified_claims
+from localcloud.identity import ISSUER, InvalidToken, unverified_claims
 
 OWNER = "user:owner@example.com"  # made the project, and owns it
 _TOKEN = "localcloud."
+_IDENTITY_TOKEN = "identityToken:"
 _ACCOUNTS = ".gserviceaccount.com"
 _KINDS = {"user": "user", "serviceaccount": "serviceAccount"}
 _NAME = re.compile(r"(?P<kind>user|serviceaccount):(?P<email>[^\s@:]+@[^\s@:]+)", re.IGNORECASE)
@@ -51,10 +52,16 @@ def member_of(token: str) -> str:
 
 
 def _signer(token: str) -> str:
-    """Return the account that signed a token itself; identity tokens (identity.py) do not name it so."""
+    """Return the account that signed a token itself.
+
+    An identity token is no access token, so that it names nobody who can ask:
+    https://cloud.google.com/docs/authentication/token-types.
+    """
     try:
         claims = unverified_claims(token)
     except InvalidToken:
         return ""
+    if claims.get("iss") == ISSUER:
+        return f"{_IDENTITY_TOKEN}{claims.get('email')}"
     email = claims.get("sub") or claims.get("iss")
     return member(email) if isinstance(email, str) and "@" in email else ""

@@ -15,6 +15,7 @@ from localcloud.strict_json import parse_json
 
 MAX_JSON_BYTES = 16 * 2**20
 READ_BYTES = 2**20
+_TOKENS = ("access_token", "oauth_token")  # parameters of the query, in the discovery documents of the APIs
 
 # The reason and status that Google's APIs give for a code.
 _REASONS = {
@@ -101,10 +102,20 @@ class Request:
         return f"http://{self.host}"
 
     @property
+    def token(self) -> str:
+        """Return the access token, which may also be a parameter of the query; "" without one.
+
+        https://developers.google.com/identity/protocols/oauth2/service-account#callinganapi. Which of two
+        counts is not said; here it is that of the header.
+        """
+        scheme, *given = self.headers.get("Authorization", "").split(maxsplit=1) or [""]
+        token = "".join(given).strip() if scheme.lower() == "bearer" else ""
+        return token or next((self.query[name] for name in _TOKENS if self.query.get(name)), "")
+
+    @property
     def member(self) -> str:
         """Return who asks: the member that the token names, or else the one whose door it is."""
-        scheme, *token = self.headers.get("Authorization", "").split(maxsplit=1) or [""]
-        return (scheme.lower() == "bearer" and member_of("".join(token).strip())) or self._door
+        return member_of(self.token) or self._door
 
     def query_list(self, name: str) -> list[str]:
         """Return all values of a parameter that may be repeated."""

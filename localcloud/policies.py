@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from localcloud.messages import ApiError
 from localcloud.rights.callers import is_enforced
 from localcloud.rights.conditions import UnreadableCondition
-from localcloud.rights.grants import NoSuchCondition, check_binding
+from localcloud.rights.grants import NoSuchCondition, check_binding, note_on
 from localcloud.rights.resources import project_of_account
 from localcloud.rights.roles import UnknownRole
 from localcloud.shapes import check_shape, without_nulls
@@ -101,6 +102,8 @@ def replaced(
     bindings = asked.get("bindings") or []
     for binding in bindings:
         _check_binding(binding, asked.get("version", 0), has_account, known)
+    if is_enforced():
+        _note({member for each in bindings for member in each.get("members", [])} - known)
     kept = [each for each in bindings if each.get("members")]
     policy: Policy = {"bindings": kept}
     if version := asked.get("version"):
@@ -147,7 +150,7 @@ def _check_binding(
 
 
 def check_kept(policy: Policy) -> None:
-    """Refuse a policy that was set where nothing is enforced, and cannot be.
+    """Refuse a policy that was set where nothing is enforced, and cannot be; note whom it gives nothing.
 
     Raises
     ------
@@ -155,6 +158,13 @@ def check_kept(policy: Policy) -> None:
     """
     for each in policy["bindings"]:
         _check_enforceable(each["role"], each["members"], each.get("condition", {}).get("expression", ""))
+    _note({member for each in policy["bindings"] for member in each["members"]})
+
+
+def _note(members: set[str]) -> None:
+    """Say which members have no rights by a policy, although it names them."""
+    if note := note_on(members):
+        print(f"localcloud: {note}", file=sys.stderr, flush=True)
 
 
 def _check_enforceable(role: str, members: list[str], expression: str) -> None:

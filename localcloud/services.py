@@ -15,6 +15,7 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.pages import page_of
 from localcloud.projects import PROJECT_NUMBER, Projects
 from localcloud.routing import Handler, Route
+from localcloud.shapes import check_shape, without_nulls
 
 TITLES = {
     "aiplatform": "Vertex AI API",
@@ -118,7 +119,9 @@ class ServiceUsage:
 
     def enable_several(self, request: Request, project: str) -> Response:
         self._need(project)
-        apis = [_known(name) for name in request.json().get("serviceIds", [])]
+        asked = without_nulls(request.json())
+        check_shape(asked, {"serviceIds": [str]}, "body")
+        apis = [_known(name) for name in asked.get("serviceIds", [])]
         with self._lock:
             self._disabled -= {(project, api) for api in apis}
         resources = [self._resource(project, api) for api in apis]

@@ -313,7 +313,7 @@ class _BatchSettings(_StageSettings):
         "ghcr.io/googlecontainertools/container-structure-test:1.22.1",
         "builder of Cloud Build that tests the image; a digest pins it",
     )
-    github_modeling_suite_repo: types.RepositoryName = setting(
+    github_modeling_suite_repo: types.RepositoryName = deployed(
         "",
         "owner/name of an epymodelingsuite to install in the images",
         "An epymodelingsuite to install in the images: owner/name, and its branch, tag or commit. The token "

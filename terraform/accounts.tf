@@ -222,10 +222,13 @@ resource "google_artifact_registry_repository_iam_member" "build_pushes_images" 
   depends_on = [google_service_account.build_sa]
 }
 
-# The token for private repositories, for the accounts that clone them; nothing here without GITHUB_PAT_SECRET
+# The token for private repositories, for the accounts that clone them; nothing here without GITHUB_PAT_SECRET. A
+# build clones GITHUB_MODELING_SUITE_REPO alone
 
 resource "google_secret_manager_secret_iam_member" "token" {
-  for_each = local.uses_secret ? { for role in ["builder", "build"] : role => local.members[role] } : {}
+  for_each = local.uses_secret ? {
+    for role in concat(["builder"], var.github_modeling_suite_repo != "" ? ["build"] : []) : role => local.members[role]
+  } : {}
 
   secret_id  = data.google_secret_manager_secret.github_pat[0].secret_id
   role       = "roles/secretmanager.secretAccessor"
@@ -234,8 +237,12 @@ resource "google_secret_manager_secret_iam_member" "token" {
 
   lifecycle {
     precondition {
-      condition     = each.value != local.members.batch
-      error_message = "BATCH_SERVICE_ACCOUNT is also ${upper(each.key)}_SERVICE_ACCOUNT, which may read the token: stages B and C need an account of their own."
+      condition     = local.members.builder != local.members.batch
+      error_message = "BATCH_SERVICE_ACCOUNT is also BUILDER_SERVICE_ACCOUNT, which may read the token: stages B and C need an account of their own."
+    }
+    precondition { # also before a suite is set
+      condition     = local.members.build != local.members.batch
+      error_message = "BATCH_SERVICE_ACCOUNT is also BUILD_SERVICE_ACCOUNT, which may read the token: stages B and C need an account of their own."
     }
   }
 }

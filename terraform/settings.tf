@@ -339,6 +339,16 @@ variable "state_prefix" {
   }
 }
 
+variable "github_modeling_suite_repo" {
+  description = "Owner/name of an epymodelingsuite to install in the images."
+  type        = string
+  default     = ""
+  validation {
+    condition     = can(regex("^(?:([A-Za-z0-9-]+/[A-Za-z0-9._-]+)?)$", var.github_modeling_suite_repo)) && !can(regex("\\.\\.", var.github_modeling_suite_repo))
+    error_message = "github_modeling_suite_repo: owner/name of a repository, such as my-lab/flu-forecasts."
+  }
+}
+
 variable "log_level" {
   description = "Level of the stages' logs: DEBUG, INFO, WARNING or ERROR."
   type        = string

@@ -39,7 +39,12 @@ from tests.terraform_plans import NEEDED
 
 SECRET, TOKEN = "github-pat", "ghp_for0the0rehearsal0of0rights"
 FORECAST, SUITE = "my-lab/flu-forecasts", "my-lab/suite"
-PLANNED = {"github_pat_secret": SECRET, "github_forecast_repo": FORECAST, "install_ops_agent": True}
+PLANNED = {
+    "github_pat_secret": SECRET,
+    "github_forecast_repo": FORECAST,
+    "github_modeling_suite_repo": SUITE,
+    "install_ops_agent": True,
+}
 DOCKER_BUILDER = "gcr.io/cloud-builders/docker"
 CLOCK_SPEED = "60"
 
@@ -64,7 +69,6 @@ class BatchLane:
                 **NEEDED | PLANNED,
                 execution_mode="cloud",
                 github_url=f"{emulator.apis}/git",
-                github_modeling_suite_repo=SUITE,
                 local_data_path=folder / "local",
             )
             rights = Bindings.of_plan(plan, "the plan of terraform/").with_people(WORK, settings)

@@ -35,6 +35,7 @@ ALL_ELSE = {
     "github_url": "https://github.example.org/a&b<c>",
     "github_pat_secret": "github-pat",
     "github_forecast_repo": "my-lab/flu-forecasts",
+    "github_modeling_suite_repo": "my-lab/suite",
     "stage_b_machine_type": "n2-highmem-4",
     "stage_b_memory_mib": 30000,
     "task_count_per_node": 2,

@@ -32,6 +32,29 @@ class Denied(ApiError):
         return self.member.partition(":")[2]
 
 
+class ProjectDenied(Denied):
+    """A member may not use the project that it wants charged: a 403.
+
+    gcloud knows it by its reason and domain, and repeats some commands without the project:
+    https://cloud.google.com/sdk/gcloud/reference/topic/configurations, billing/quota_project.
+    """
+
+    def __init__(self, denied: Denied, project: str):
+        super().__init__(denied.member, denied.permission, denied.resource)
+        self.message = (
+            f"Caller does not have required permission to use project {project}. Grant the caller the "
+            f"roles/serviceusage.serviceUsageConsumer role, or a custom role with the {denied.permission} "
+            "permission, and then retry. Propagation of the new permission may take a few minutes."
+        )
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "USER_PROJECT_DENIED",
+            "domain": "googleapis.com",
+            "metadata": {"consumer": f"projects/{project}"},
+        }
+        self.details = [info]
+
+
 def _service(permission: str) -> str:
     first = permission.partition(".")[0]
     return _SERVICES.get(first, first)

@@ -21,6 +21,7 @@ from localcloud.rights.delay import Delays
 from localcloud.rights.denied import Denied, rejected
 from localcloud.rights.grants import Grant, allowing, grants_of
 from localcloud.rights.needs import BY_HANDLER, NONE, Need, UnknownNeed, needs
+from localcloud.rights.quota_project import check_quota_project
 from localcloud.rights.resources import (
     PROJECT_NUMBER,
     PolicyOf,
@@ -165,6 +166,7 @@ class Rights:
             if arguments.get("project") == PROJECT_NUMBER:
                 arguments["project"] = self._project  # the same project, and so the same policy
             look(request, arguments)
+            check_quota_project(request, self)
             deleted: list[str] = []
 
             def ask(member: str, permission: str, resource: str) -> None:

@@ -13,6 +13,8 @@ from localcloud.rights.conditions import holds, parsed
 from localcloud.rights.roles import BASIC_ROLES, EDITOR_ROLE, OWNER_ROLE, VIEWER_ROLE, permissions_of
 
 _EVERYBODY = {"allUsers", "allAuthenticatedUsers"}
+# Whom else a policy may name: https://cloud.google.com/iam/docs/principal-identifiers.
+_OF_UNKNOWN = {"group", "domain", "principal", "principalSet"}
 # How the policy of a bucket names all who have a basic role in a project, such as projectOwner:my-project.
 # https://cloud.google.com/storage/docs/access-control/iam#convenience-values
 _TEAMS = {OWNER_ROLE: "projectOwner", EDITOR_ROLE: "projectEditor", VIEWER_ROLE: "projectViewer"}
@@ -60,6 +62,12 @@ def allowing(
     return [
         each for each in all_grants if any(each.allows(name, permission, resource, now) for name in names)
     ]
+
+
+def note_on(members: Iterable[str]) -> str:
+    """Return a line about those members that stand for others who are not known here; "" without any."""
+    found = sorted({each for each in members if each.partition(":")[0] in _OF_UNKNOWN})
+    return f"{', '.join(found)}: counts for nobody here, since who is in it is not known" if found else ""
 
 
 def check_binding(role: str, members: Iterable[str], condition: str = "") -> None:

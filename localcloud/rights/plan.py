@@ -46,7 +46,7 @@ def grants_of_plan(plan: Mapping[str, Any]) -> list[tuple[Grant, str]]:
         raise PlanError("the plan is not complete, because `terraform plan` ended with an error: correct it")
     try:
         return [
-            (grant, change["address"])
+            (grant, _address(change))
             for change in plan["resource_changes"]
             if change["mode"] == "managed" and _GIVES.match(change["type"])
             if change["change"]["after"] is not None  # it would be deleted
@@ -54,6 +54,13 @@ def grants_of_plan(plan: Mapping[str, Any]) -> list[tuple[Grant, str]]:
         ]
     except (AttributeError, LookupError, TypeError) as error:
         raise PlanError(f"no plan as `terraform show -json` prints it ({error!r})") from None
+
+
+def _address(change: Mapping[str, Any]) -> str:
+    address = change["address"]
+    if not address or not isinstance(address, str):
+        raise TypeError(f"the address {address!r}")
+    return address
 
 
 def plan_variable(plan: Mapping[str, Any], name: str) -> str:
@@ -75,7 +82,7 @@ class _Planned:
     def of(cls, change: Mapping[str, Any], plan: Mapping[str, Any]) -> "_Planned":
         unknown = change["change"].get("after_unknown") or {}
         project = plan_variable(plan, "project_id")
-        return cls(change["address"], change["type"], change["change"]["after"], unknown, project)
+        return cls(_address(change), change["type"], change["change"]["after"], unknown, project)
 
     def text(self, name: str) -> str:
         """Return a value that a grant needs."""

@@ -54,7 +54,11 @@ class RevisionLog:
         self._write("varlog%2Fsystem", severity=severity, textPayload=text)
 
     def request(self, facts: dict[str, Any], trace: str, reason: str = "") -> None:
-        """Write an answered request; `reason` is why Cloud Run itself answered, if it did."""
+        """Write an answered request; `reason` is why Cloud Run itself answered, if it did.
+
+        It has the time of its end. Google does not say whether that of its begin would be right, as it is on
+        App Engine, so readers must live with both (ops/gpu/evidence.py).
+        """
         status = facts["status"]
         severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
         said = {"textPayload": reason} if reason else {}

@@ -4,6 +4,7 @@ from localcloud.messages import ApiError, Request, Response, json_response
 from localcloud.rights.callers import need
 from localcloud.rights.resources import object_name
 from localcloud.routing import Route
+from localcloud.shapes import ANYTHING, check_shape, without_nulls
 from localcloud.storage.buckets import Buckets
 from localcloud.storage.download import download
 from localcloud.storage.fields import select_fields
@@ -14,6 +15,9 @@ from localcloud.storage.resources import merge, new_properties, object_resource,
 from localcloud.storage.rules import check_object_name
 
 MAX_COMPOSE_SOURCES = 32
+_MORE = {"*": ANYTHING}  # fields that are not looked at, or elsewhere
+_SOURCE = {"name": str, "objectPreconditions": _MORE, **_MORE}
+_COMPOSITION = {"sourceObjects": [_SOURCE], "destination": _MORE, **_MORE}
 
 
 class ObjectRoutes:
@@ -67,7 +71,8 @@ class ObjectRoutes:
     def compose(self, request: Request, bucket: str, name: str) -> Response:
         """Concatenate objects into one."""
         check_object_name(name)
-        body = request.json()
+        body = without_nulls(request.json())
+        check_shape(body, _COMPOSITION, "body")
         sources = [_compose_source(bucket, source) for source in body.get("sourceObjects") or []]
         if not 1 <= len(sources) <= MAX_COMPOSE_SOURCES:
             raise ApiError(400, f"Compose takes 1 to {MAX_COMPOSE_SOURCES} objects, not {len(sources)}.")

@@ -49,13 +49,14 @@ class Preconditions:
 NO_CONDITIONS = Preconditions()
 
 
-def whole_number(query: Mapping[str, str], name: str) -> int | None:
+def whole_number(query: Mapping[str, Any], name: str) -> int | None:
+    """Return a number of a query or of a body, where it may be a text."""
     text = query.get(name)
     if text is None:
         return None
     try:
         return int(text)
-    except ValueError:
+    except (TypeError, ValueError):
         raise ApiError(400, f"{name} must be a whole number, not {text!r}.") from None
 
 

@@ -59,9 +59,6 @@ class StorageService:
 
         def look(request: Request, arguments: Mapping[str, str]) -> None:
             self._need_buckets(arguments)
-            billed = request.query.get("userProject") or request.headers.get("X-Goog-User-Project")
-            if billed:
-                rights.ask(request.member, "serviceusage.services.use", f"projects/{billed}")
 
         guarded = rights.guarded(list(map(_with_own_words, routes)), look)
         batch.router = Router([*control_routes, *guarded], short_path)

@@ -65,8 +65,9 @@ def follow(cloud: Cloud, build: dict[str, Any], poll_seconds: float = POLL_SECON
 def why(build: dict[str, Any]) -> str:
     """Return ": " and the reason of a build's failure, or an empty string."""
     said = build.get("failureInfo", {}).get("detail") or build.get("statusDetail", "")
-    hint = f"; {MAY_NOT_COUNT_YET}" if _DENIAL.search(said) else ""
-    return f": {said}{hint}" if said else ""
+    if _DENIAL.search(said):
+        said = f"{said.removesuffix('.')}; {MAY_NOT_COUNT_YET}"
+    return f": {said}" if said else ""
 
 
 def _describe(cloud: Cloud, build_id: str) -> dict[str, Any]:

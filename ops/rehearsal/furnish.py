@@ -1,12 +1,14 @@
 """The emulated cloud of a person's shell: what is in it and, with --rights, who may do what there."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from localcloud.members import OWNER, token_of
+from localcloud.rights.grants import note_on
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.local_cloud import PROJECT, RIGHTS, CloudRequest
@@ -69,6 +71,8 @@ def announce(request: CloudRequest) -> None:
     if request.rights:
         print(f"rights: of {request.rights}, once `invoke localcloud --furnish` has been called in the shell")
         print(f"the shell's user: {request.member or OWNER}", flush=True)
+        if note := note_on(grant.member for grant in Rights.of_file(request.rights).grants):
+            print(f"rights: {note}", file=sys.stderr)
 
 
 def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:

@@ -5,6 +5,7 @@ ops/people.py lists for that work.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ FIX = (
 )
 OF_GPU = "service_prefix"  # a variable that every plan of terraform/gpu/ has, and no other
 PLAN, RECORD = "`terraform show -json PLAN`", "GET /_emulator/rights"
+# Of accounts and buckets, those of other projects may be used in one.
+_IN_A_PROJECT = re.compile(r"projects/(?!_/)([^/]+)(?!/serviceAccounts/)(?=/|$)")
 _FIELDS = {"holder", "role", "member", "condition"}
 _NAMES = ("project_id", "bucket_name")  # settings that a file decides where the emulated cloud has its own
 
@@ -86,11 +89,12 @@ class Bindings:
         Raises
         ------
         UserError
-            It cannot be read, is neither, or gives a role or has a condition that is unknown here.
+            It cannot be read, is neither, gives a role or has a condition that is unknown here, or gives
+            roles in two projects.
         """
         source = nearest(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_bytes())  # with a byte order mark, too, as some shells write it
         except OSError as error:
             raise UserError(f"--rights {source}: cannot be read ({error.strerror})") from None
         except (ValueError, RecursionError):
@@ -111,7 +115,19 @@ class Bindings:
                 check_binding(grant.role, [grant.member], grant.condition)
             except (UnknownRole, UnreadableCondition, NoSuchCondition) as error:
                 raise UserError(f"{source}: {grant.role} of {grant.member}: {error}") from None
-        return rights
+        return rights._of_one_project()
+
+    def _of_one_project(self) -> "Rights":
+        """Return the rights with the name of their project, if they give any in one."""
+        by_project = {found[1]: each for each in self.grants if (found := _IN_A_PROJECT.match(each.holder))}
+        project = self.names.get("project_id") or min(by_project, default="")
+        for other in sorted(by_project.keys() - {project}):
+            grant = by_project[other]
+            raise UserError(
+                f"{self.source}: {grant.role} of {grant.member} is on {grant.holder}, but the rights of one "
+                f"project are enforced, {project}"
+            )
+        return replace(self, names={**self.names, **({"project_id": project} if project else {})})
 
     def named(self, settings: Settings) -> Settings:
         """Return settings with the names that the grants are for."""

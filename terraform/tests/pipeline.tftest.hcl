@@ -131,15 +131,28 @@ run "without_a_token_no_account_may_read_a_secret" {
   }
 }
 
-run "with_a_token_stage_a_and_builds_may_read_that_one_secret" {
+run "with_a_token_stage_a_and_builds_of_a_suite_may_read_that_one_secret" {
+  command = plan
+  variables {
+    github_pat_secret          = "github-pat"
+    github_modeling_suite_repo = "my-lab/suite"
+  }
+
+  assert {
+    condition     = keys(google_secret_manager_secret_iam_member.token) == ["build", "builder"]
+    error_message = "Accounts other than those that clone may read the secret."
+  }
+}
+
+run "with_a_token_and_no_suite_stage_a_alone_may_read_it" {
   command = plan
   variables {
     github_pat_secret = "github-pat"
   }
 
   assert {
-    condition     = keys(google_secret_manager_secret_iam_member.token) == ["build", "builder"]
-    error_message = "Accounts other than those that clone may read the secret."
+    condition     = keys(google_secret_manager_secret_iam_member.token) == ["builder"]
+    error_message = "Accounts other than that of stage A may read the secret."
   }
   assert {
     condition     = !strcontains(google_workflows_workflow.pipeline.user_env_vars.STAGE_VARIABLES, "github-pat")

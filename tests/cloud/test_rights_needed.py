@@ -12,6 +12,7 @@ import pytest
 
 from localcloud.rights.grants import grants_of
 from localcloud.rights.roles import BASIC_ROLES
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.failures import UserError
 from ops.gpu.uploads import Uploads
 from ops.people import WORK, rights_of
@@ -208,3 +209,29 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     assert str(unplanned.value).endswith(f"--member {taken.member} --role {taken.role} --condition None")
     assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
     assert len([name for name in work if name.endswith("/claim.json")]) == 2  # of the others
+
+
+def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_starts_once_it_may(
+    gpu, of_gpu, monkeypatch
+):
+    lane, grants, _ = gpu
+    (taken,) = [grant for grant in grants if grant.role == "roles/eventarc.eventReceiver"]
+    rights = Rights(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
+    monkeypatch.setattr("ops.gpu.uploads.START_SECONDS", 5)  # real ones, of which the lane has 60 in each
+
+    with without(lane.emulator, grants, taken):
+        generation = lane.upload("unheard.txt", SENTENCE)
+        with pytest.raises(UserError) as failed, denials_explained(lane.emulator.apis, PROJECT, rights):
+            Uploads(lane.cloud, lane.names).execution_of("unheard.txt", generation)
+        started = lane.executions("unheard.txt", generation)
+        results = lane.results("unheard.txt")
+
+    project, account = f"projects/{PROJECT}", taken.member.partition(":")[2]
+    assert str(failed.value) == (
+        f"no execution was started by unheard.txt, generation {generation} within 5 s; "
+        f"{MAY_NOT_COUNT_YET}\n"
+        f"denied: {account} may not eventarc.events.receiveEvent on {project}: the deployment gives it "
+        f"({taken.role} on {project}): invoke gpu-deploy"
+    )
+    assert (started, results) == ([], [])
+    lane.done("unheard.txt", generation)

@@ -8,13 +8,15 @@ import pytest
 
 from localcloud.rights.grants import grants_of
 from localcloud.rights.resources import bucket_name
+from modeling.failures import MAY_NOT_COUNT_YET
 from ops.failures import UserError
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
+from ops.rehearsal.rights import person
 from tests.emulated import names_in, request
 from tests.governed_lanes import PLANNED, SECRET, BatchLane
 from tests.rights_records import without
-from tests.terraform_plans import BATCH, BUILDER, NEEDED, WORKFLOW, configured, plans
+from tests.terraform_plans import BATCH, BUILD, BUILDER, NEEDED, WORKFLOW, configured, plans
 
 PROJECT, BUCKET = NEEDED["project_id"], NEEDED["bucket_name"]
 OF_PROJECT = f"projects/{PROJECT}"
@@ -133,3 +135,39 @@ def test_a_grant_that_is_taken_is_back_after_a_block_that_fails(lane):
 
     assert found_within == [[]]
     assert of_builder() == [taken]
+
+
+# Whose binding is taken from a build, its role, and what `invoke build --wait` says then.
+REFUSED_BUILDS = {
+    "the person may not start it": (
+        person("build"),
+        "roles/cloudbuild.builds.editor",
+        "gcloud builds submit: PERMISSION_DENIED: Permission 'cloudbuild.builds.create' denied on resource",
+    ),
+    "the build may not push the image": (
+        BUILD,
+        "roles/artifactregistry.writer",
+        r"build \S+ ended as FAILURE: failed to push \S+: Permission "
+        "'artifactregistry.repositories.uploadArtifacts' denied on resource",
+    ),
+    "the build may not read the token": (
+        BUILD,
+        "roles/secretmanager.secretAccessor",
+        r"build \S+ ended as FAILURE: failed to access secret version \S+: Permission "
+        "'secretmanager.versions.access' denied on resource",
+    ),
+}
+
+
+@pytest.mark.parametrize(("member", "role", "said"), REFUSED_BUILDS.values(), ids=list(REFUSED_BUILDS))
+def test_a_build_that_is_refused_says_that_a_new_role_may_not_count_yet_and_runs_once_it_does(
+    lane, member, role, said
+):
+    (taken,) = [grant for grant in lane.rights.grants if (grant.member, grant.role) == (member, role)]
+
+    with without(lane.emulator, lane.rights.grants, taken), pytest.raises(UserError) as failed:
+        lane.build()
+
+    assert re.match(said, failed.value.problem)
+    assert failed.value.problem.endswith(f" (or it may not exist); {MAY_NOT_COUNT_YET}")
+    lane.build()

@@ -73,7 +73,7 @@ def test_nothing_that_holds_runs_or_tokens_is_made(planned):
 
 
 def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
-    assert grants(planned(github_pat_secret="github-pat")) == {
+    assert grants(planned(github_pat_secret="github-pat", github_modeling_suite_repo="my-lab/suite")) == {
         (WORKFLOW, "batch.jobsEditor", "project my-lab-forecasts"),
         (WORKFLOW, "logging.logWriter", "project my-lab-forecasts"),
         (WORKFLOW, "workflows.viewer", "project my-lab-forecasts"),
@@ -97,6 +97,17 @@ def test_each_account_may_do_what_it_needs_and_nothing_else(planned):
         (BUILD, "artifactregistry.writer", "repository epymodelingsuite-repo"),
         (BUILD, "secretmanager.secretAccessor", "secret github-pat"),
     }
+
+
+def test_only_a_build_that_clones_a_suite_may_read_the_token(planned):
+    suite = {"github_modeling_suite_repo": "my-lab/suite"}
+
+    cloning = grants(planned(github_pat_secret="github-pat", **suite))
+    others = grants(planned(github_pat_secret="github-pat"))
+
+    assert cloning - others == {(BUILD, "secretmanager.secretAccessor", "secret github-pat")}
+    assert others < cloning
+    assert not [role for _, role, _ in grants(planned(**suite)) if role.startswith("secretmanager.")]
 
 
 @pytest.mark.parametrize("prefix", ["", "flu/"])

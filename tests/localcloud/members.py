@@ -31,8 +31,8 @@ class Member:
         post(f"{url}:setIamPolicy", {"policy": {**policy, "bindings": bindings}})
         return self
 
-    def ask(self, method: str, path: str, **more) -> requests.Response:
-        headers = {"Authorization": f"Bearer {token_of(self.name)}"}
+    def ask(self, method: str, path: str, headers_too=(), **more) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token_of(self.name)}", **dict(headers_too)}
         return requests.request(method, self._cloud.apis + path, headers=headers, timeout=30, **more)
 
     def get(self, path: str) -> dict:

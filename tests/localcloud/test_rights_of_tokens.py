@@ -6,6 +6,7 @@ import requests
 from google.auth.transport.requests import AuthorizedSession
 
 from localcloud.identity import Identity
+from localcloud.members import OWNER, token_of
 from tests.emulated import write_service_account_key
 from tests.localcloud.governed import assertion
 from tests.localcloud.members import OF_PROJECT, account, denied
@@ -46,7 +47,51 @@ def test_a_token_that_names_nobody_is_of_whoever_owns_the_door(enforcing, token)
     assert see_the_project(enforcing, token).status_code == 200  # the main door is the project's owner's
 
 
-def test_an_identity_token_makes_nobody_the_caller_of_an_api(enforcing):
-    token = Identity().token(account(enforcing).email, "https://service.run.app")
+@pytest.mark.parametrize("place", [OF_PROJECT, "/storage/v1/b?project=p", "/some-bucket/some-object"])
+def test_an_identity_token_is_no_access_token_whosever_door_it_comes_through(enforcing, place):
+    owner = OWNER.partition(":")[2]
+    token = Identity().token(owner, "https://service.run.app")
+    at = enforcing.apis if place == OF_PROJECT else enforcing.storage
 
-    assert see_the_project(enforcing, token).status_code == 200
+    answer = requests.get(at + place, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+    assert answer.status_code == 401
+    assert owner in answer.text
+
+
+@pytest.mark.parametrize("parameter", ["access_token", "oauth_token"])
+def test_a_token_may_be_a_parameter_of_the_query(enforcing, parameter):
+    robot = account(enforcing)
+    ask = {"params": {parameter: token_of(robot.name)}, "timeout": 10}
+
+    refused = requests.get(enforcing.apis + OF_PROJECT, **ask)
+    of_storage = requests.get(f"{enforcing.storage}/storage/v1/b?project=p", **ask)
+    robot.given("browser")
+    allowed = requests.get(enforcing.apis + OF_PROJECT, **ask)
+
+    assert denied(refused) == "resourcemanager.projects.get"
+    assert f"{robot.email} does not have storage.buckets.list access" in of_storage.text
+    assert allowed.status_code == 200, allowed.text
+
+
+def test_of_two_tokens_that_of_the_header_counts(enforcing):
+    robot = account(enforcing)
+    other = account(enforcing).given("browser")
+    headers = {"Authorization": f"Bearer {token_of(other.name)}"}
+
+    answer = requests.get(
+        enforcing.apis + OF_PROJECT,
+        params={"access_token": token_of(robot.name)},
+        headers=headers,
+        timeout=10,
+    )
+
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("empty", [{}, {"access_token": ""}])
+def test_without_any_token_no_api_answers(enforcing, empty):
+    answer = requests.get(enforcing.apis + OF_PROJECT, params=empty, timeout=10)
+
+    assert answer.status_code == 401
+    assert "missing required authentication credential" in answer.text

@@ -6,6 +6,7 @@ import requests
 from localcloud.members import OWNER, token_of
 from localcloud.process import running
 from localcloud.projects import PROJECT_NUMBER
+from tests.emulated import create_bucket
 
 PROJECT = "my-lab"
 ANN = "user:ann@my-lab.example"
@@ -121,4 +122,51 @@ def test_an_automatic_grant_is_on_the_record(enforced):
             "resource": f"projects/{PROJECT}",
             "by": [granted],
         }
+    ]
+
+
+# -- members who stand for others
+
+WHO_KNOWS = ["group:g@my-lab.example", "domain:my-lab.example", "principalSet://iam.googleapis.com/pools/p/*"]
+NOBODY = "counts for nobody here, since who is in it is not known"
+
+
+@pytest.mark.parametrize("everybody", ["allUsers", "allAuthenticatedUsers"])
+def test_what_everybody_may_each_may(enforced, everybody):
+    before = sees_the_project(enforced)
+
+    grant(enforced, VIEWER, everybody).raise_for_status()
+
+    assert not before
+    assert sees_the_project(enforced)
+
+
+@pytest.mark.parametrize("member", WHO_KNOWS)
+def test_a_member_who_stands_for_unknown_others_is_kept_and_counts_for_nobody(enforced, member):
+    grant(enforced, VIEWER, member).raise_for_status()
+
+    assert roles_in(enforced) == [VIEWER]
+    assert not sees_the_project(enforced)
+
+
+def test_the_emulator_says_once_which_members_of_a_policy_count_for_nobody(tmp_path, capfd):
+    def put(cloud, *members):
+        binding = {"role": "roles/storage.objectViewer", "members": [ANN, "allUsers", *members]}
+        url = f"{cloud.storage}/storage/v1/b/kept-bucket/iam"
+        requests.put(url, json={"bindings": [binding]}, timeout=10).raise_for_status()
+
+    with running(tmp_path) as cloud:
+        create_bucket(cloud, "kept-bucket")
+        put(cloud, WHO_KNOWS[0])
+    with_nothing_enforced = capfd.readouterr().err
+    with running(tmp_path, "--rights-of", PROJECT) as cloud:
+        put(cloud, *WHO_KNOWS)
+        put(cloud, *WHO_KNOWS)
+        grant(cloud, VIEWER, WHO_KNOWS[1]).raise_for_status()
+
+    assert with_nothing_enforced == ""
+    assert capfd.readouterr().err.splitlines() == [
+        f"localcloud: {WHO_KNOWS[0]}: {NOBODY}",  # which was kept
+        f"localcloud: {WHO_KNOWS[1]}, {WHO_KNOWS[2]}: {NOBODY}",
+        f"localcloud: {WHO_KNOWS[1]}: {NOBODY}",
     ]

@@ -125,6 +125,26 @@ def test_compose_takes_at_most_32_objects(http, bucket):
     assert refused.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"sourceObjects": ["x"]}, "'body.sourceObjects[0]' is not an object"),
+        ({"sourceObjects": {"name": "x"}}, "'body.sourceObjects' is not a list"),
+        ({"sourceObjects": [{"name": ["x"]}]}, "Invalid value at 'body.sourceObjects[0].name'"),
+        ({"sourceObjects": [{"name": "x", "generation": ["1"]}]}, "generation must be a whole number"),
+        ({"sourceObjects": [{"name": "x"}], "destination": "made"}, "'body.destination' is not an object"),
+    ],
+)
+def test_compose_takes_objects_that_name_the_sources(http, bucket, body, said):
+    upload(http, bucket, "x")
+
+    answer = http("POST", object_path(bucket, "made") + "/compose", json=body)
+
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+    assert http("GET", object_path(bucket, "made")).status_code == 404
+
+
 def test_a_batch_has_at_most_100_calls(http, bucket):
     call = f"--b\r\nContent-Type: application/http\r\n\r\nGET {object_path(bucket, 'x')}\r\n\r\n\r\n"
 

@@ -24,15 +24,17 @@ def plan_with(**more) -> str:
     return json.dumps(json.loads(plan_of()) | more)
 
 
-def record_of(holder: str, member: str = MEMBER) -> str:
-    row = {"holder": holder, "role": "roles/viewer", "member": member, "condition": ""}
-    return json.dumps({"asked": [{"by": [row]}]})
+def record_of(*holders: str, member: str = MEMBER) -> str:
+    rows = [{"holder": each, "role": "roles/viewer", "member": member, "condition": ""} for each in holders]
+    return json.dumps({"asked": [{"by": rows}]})
 
 
-def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-lab-forecasts") -> str:
-    """Return a plan as `terraform show -json` prints it, with one binding."""
+def plan_of(
+    role: str = "roles/viewer", condition: str = "", project: str = "my-lab-forecasts", of: str = ""
+) -> str:
+    """Return a plan as `terraform show -json` prints it, with one binding; `of` is another project's."""
     conditions = [{"title": "t", "expression": condition}] if condition else []
-    after = {"project": project, "role": role, "member": MEMBER, "condition": conditions}
+    after = {"project": of or project, "role": role, "member": MEMBER, "condition": conditions}
     change = {"actions": ["create"], "after": after, "after_unknown": {}}
     binding = {
         "address": "google_project_iam_member.a",
@@ -70,8 +72,22 @@ def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-
         ),
         (plan_with(resource_changes=[]), "--rights rights.json: gives nobody a role; name a plan"),
         ('{"asked": []}', "--rights rights.json: gives nobody a role; name a plan"),
+        (
+            plan_of(of="their-lab"),
+            "rights.json: roles/viewer of user:a@example.com is on projects/their-lab, but the rights of one "
+            "project are enforced, my-lab-forecasts",
+        ),
+        (
+            record_of("projects/p", "projects/q/secrets/s"),
+            "rights.json: roles/viewer of user:a@example.com is on projects/q/secrets/s, but the rights of",
+        ),
+        (
+            plan_of().replace('"google_project_iam_member.a"', "null"),
+            "rights.json: no plan as `terraform show",
+        ),
+        (plan_of().replace('"google_project_iam_member.a"', '""'), "rights.json: no plan as `terraform show"),
         (record_of("somewhere"), "rights.json: 'somewhere' is no resource that has a policy"),
-        (record_of("projects/p", "a@example.com"), "rights.json: the member 'a@example.com' is of an"),
+        (record_of("projects/p", member="a@example.com"), "rights.json: the member 'a@example.com' is of an"),
     ],
     ids=[
         "no file",
@@ -86,6 +102,10 @@ def plan_of(role: str = "roles/viewer", condition: str = "", project: str = "my-
         "deny policy",
         "plan of nothing",
         "empty record",
+        "plan for another project",
+        "record of two projects",
+        "null address",
+        "empty address",
         "record of nothing",
         "record of nobody",
     ],
@@ -177,8 +197,44 @@ def test_a_cloud_of_ones_own_has_the_delay_that_is_asked_for(operator):
     assert "--iam-delay" not in at_once.output
 
 
-def test_the_rights_of_another_project_are_refused(operator):
-    (operator.folder / "rights.json").write_text(plan_of(project="their-lab"))
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_with_a_byte_order_mark_is_read(operator, encoding):
+    (operator.folder / "rights.json").write_text(plan_of(), encoding=encoding)
+
+    ended = operator.invoke(
+        "localcloud", "--rights", "rights.json", "--dry-run", PROJECT_ID="my-lab-forecasts"
+    )
+
+    assert ended.exit_code == 0, ended.output
+    assert "--rights-of my-lab-forecasts" in ended.output
+
+
+def test_a_shell_with_rights_says_at_its_start_which_members_count_for_nobody(operator):
+    (operator.folder / "rights.json").write_text(plan_of().replace(MEMBER, "group:g@example.com"))
+
+    ended = operator.invoke(
+        "localcloud", "--rights", "rights.json", "--dry-run", PROJECT_ID="my-lab-forecasts"
+    )
+
+    assert ended.exit_code == 0, ended.output
+    assert "rights: group:g@example.com: counts for nobody here" in ended.output
+
+
+def test_a_record_may_name_buckets_and_accounts_of_other_projects(operator):
+    account = "projects/q/serviceAccounts/a@q.iam.gserviceaccount.com"
+    record = record_of("projects/my-lab-forecasts", "projects/_/buckets/b", account)
+    (operator.folder / "rights.json").write_text(record)
+
+    ended = operator.invoke(
+        "localcloud", "--rights", "rights.json", "--dry-run", PROJECT_ID="my-lab-forecasts"
+    )
+
+    assert ended.exit_code == 0, ended.output
+
+
+@pytest.mark.parametrize("text", [plan_of(project="their-lab"), record_of("projects/their-lab")])
+def test_the_rights_of_another_project_are_refused(operator, text):
+    (operator.folder / "rights.json").write_text(text)
 
     ended = operator.invoke("localcloud", "--rights", "rights.json", PROJECT_ID="my-lab-forecasts")
 

@@ -152,6 +152,11 @@ def test_what_cannot_be_read_is_refused_with_the_expression_and_the_reason(expre
     assert repr(expression) in str(refused.value)
 
 
+@pytest.mark.parametrize("mark", [" && ", " || "])
+def test_twelve_logical_operators_are_not_too_many(mark):
+    assert holds(mark.join(["true"] * 13), OBJECT, NOW)
+
+
 @pytest.mark.parametrize(
     ("resource", "seen"),
     [
