@@ -71,7 +71,7 @@ def announce(request: CloudRequest) -> None:
     if request.rights:
         print(f"rights: of {request.rights}, once `invoke localcloud --furnish` has been called in the shell")
         print(f"the shell's user: {request.member or OWNER}", flush=True)
-        if note := note_on(grant.member for grant in Rights.of_file(request.rights).grants):
+        if note := note_on(grant.member for grant in Bindings.of_file(request.rights).grants):
             print(f"rights: {note}", file=sys.stderr)
 
 

@@ -117,7 +117,7 @@ class Bindings:
                 raise UserError(f"{source}: {grant.role} of {grant.member}: {error}") from None
         return rights._of_one_project()
 
-    def _of_one_project(self) -> "Rights":
+    def _of_one_project(self) -> "Bindings":
         """Return the rights with the name of their project, if they give any in one."""
         by_project = {found[1]: each for each in self.grants if (found := _IN_A_PROJECT.match(each.holder))}
         project = self.names.get("project_id") or min(by_project, default="")

@@ -216,7 +216,7 @@ def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_star
 ):
     lane, grants, _ = gpu
     (taken,) = [grant for grant in grants if grant.role == "roles/eventarc.eventReceiver"]
-    rights = Rights(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
+    rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
     monkeypatch.setattr("ops.gpu.uploads.START_SECONDS", 5)  # real ones, of which the lane has 60 in each
 
     with without(lane.emulator, grants, taken):
