@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.process import running
+from tests.emulated import request
 from tests.experiments import REPOSITORY, simulated
 from tests.operators import invoke_in
 from tests.stage_scripts import Stages
@@ -152,3 +154,71 @@ def test_an_ignored_ctrl_c_and_an_open_file_are_inherited(tmp_path):
     assert done.returncode == 0
     assert os.read(reading, 100) == b"written"
     os.close(reading)
+
+
+def test_an_emulator_is_loaded_already_and_ends_with_its_block(tmp_path):
+    with running(tmp_path) as cloud:
+        holder = holder_of(tmp_path / "lock")
+        command = Path(f"/proc/{holder}/cmdline").read_text().split("\0")
+        answer = request("GET", f"{cloud.storage}/storage/v1/b?project=p")
+
+    assert str(REPOSITORY / "tests" / "warm" / "python.py") in command
+    assert answer.status_code == 200
+    assert holder_of(tmp_path / "lock") is None
+
+
+def test_an_emulator_that_is_refused_says_so_as_by_the_installed_python(tmp_path, real_python):
+    words = ["-m", "localcloud", "--state", str(tmp_path), "--clock-speed", "none"]
+    ended = [
+        subprocess.run(
+            [python, *words, "--with-parent", str(os.getpid())],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+        for python in (sys.executable, real_python)
+    ]
+
+    answers = [(done.returncode, done.stdout, done.stderr) for done in ended]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 2
+
+
+def test_no_emulator_outlives_tests_that_were_killed(tmp_path, real_python):
+    state = tmp_path / "state"
+    text = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        f"sys.path.append({str(REPOSITORY / 'tests')!r})\n"
+        "import warm\n"
+        "from localcloud.process import running\n"
+        f"with warm.python(), running(Path({str(state)!r})):\n"
+        "    print('there', flush=True)\n"
+        "    input()\n"
+    )
+    tests = subprocess.Popen(
+        [real_python, "-c", text],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert tests.stdout.readline() == "there\n"
+    emulator = holder_of(state / "lock")
+    command = Path(f"/proc/{emulator}/cmdline").read_text()
+
+    tests.kill()
+    tests.communicate()
+
+    assert "tests/warm/python.py" in command
+    wait_until_gone(emulator)
+
+
+def holder_of(lock: Path) -> str | None:
+    """Return the number of the process that holds a lock, if any does."""
+    file = str(lock.stat().st_ino)
+    for line in Path("/proc/locks").read_text().splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].rpartition(":")[2] == file:
+            return words[4]
+    return None

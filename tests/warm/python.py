@@ -1,7 +1,8 @@
-"""Serves the stage scripts and invoke, with the Python of the tests: see forks.py.
+"""Serves the stage scripts, invoke, and emulators of the tests, with the Python of the tests: see forks.py.
 
 Everything else is run by the Python itself, and so is what would differ in a fork: a call on a terminal, one
-with variables that Python reads as it starts, and one with a module on PYTHONPATH that hides a loaded one.
+with variables that Python reads as it starts, one with a module on PYTHONPATH that hides a loaded one, and an
+emulator that does not end with the tests.
 """
 
 import importlib
@@ -17,11 +18,15 @@ from pathlib import Path
 import forks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_SERVER, _TESTS = os.getpid(), os.getppid()  # this process, and the one that runs the tests
 OURS = ("tasks", "ops", "modeling", "pipeline", "localcloud")
 KNOWN = {"PYTHON", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 # what is imported late, by functions, besides all modules of these packages
 SCRIPTS = ("pipeline", "modeling", "scipy.stats", "matplotlib.backends.backend_agg", "google.cloud.storage")
 INVOKE = ("invoke.main", "ops")
+# all that localcloud.__main__ imports, which is itself not imported: runpy warns of that
+EMULATOR = ("localcloud.arguments", "localcloud.cloud", "localcloud.environment", "urllib.request")
+LOADED = {"invoke": INVOKE, "localcloud": EMULATOR}  # by target; scripts are all others
 
 
 class Python(forks.Program):
@@ -40,7 +45,7 @@ class Python(forks.Program):
         return not any(_hides(folder) for folder in _python_path(call))
 
     def load(self, call: dict) -> None:
-        for name in INVOKE if _target(call)[0] == "invoke" else SCRIPTS:
+        for name in LOADED.get(_target(call)[0], SCRIPTS):
             if name not in self.loaded:
                 self.loaded.add(name)
                 sys.path[:] = [*self.path, str(REPOSITORY), str(REPOSITORY / "scripts")]
@@ -52,7 +57,7 @@ class Python(forks.Program):
             for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
                 del sys.modules[name]
         sys.executable, sys.dont_write_bytecode = self.executable, "PYTHONDONTWRITEBYTECODE" in os.environ
-        first = os.getcwd() if target == "invoke" else str(Path(target).resolve().parent)
+        first = os.getcwd() if target in LOADED else str(Path(target).resolve().parent)
         sys.path[:] = [first, *_python_path(call), *self.path]
         importlib.invalidate_caches()
         if "numpy" in sys.modules:
@@ -63,8 +68,8 @@ class Python(forks.Program):
             sys.modules.pop("sitecustomize", None)
             importlib.import_module("sitecustomize")
         sys.argv = [target, *arguments]
-        if target == "invoke":
-            runpy.run_module("invoke", run_name="__main__", alter_sys=True)
+        if target in LOADED:
+            runpy.run_module(target, run_name="__main__", alter_sys=True)
             return
         if root == REPOSITORY:
             sys.path.append(str(REPOSITORY))  # as pipeline does, where it is not loaded yet
@@ -72,16 +77,26 @@ class Python(forks.Program):
 
 
 def _target(call: dict) -> tuple[str | None, Path, list[str]]:
-    """Return the script of a call, or "invoke"; the checkout it is in; and its arguments."""
+    """Return the script of a call, "invoke" or "localcloud"; the checkout it is in; and its arguments."""
     words = call["arguments"][1:] if call["arguments"][:1] == ["-u"] else call["arguments"]
     folder = Path(call["folder"])
     if words[:3] == ["-m", "invoke", "--search-root"]:
         return "invoke", (folder / words[3]).resolve(), words[2:]
+    if words[:2] == ["-m", "localcloud"] and words[-2:] == ["--with-parent", str(_TESTS)] and _is_ours(call):
+        # the parent of a fork is the server, which ends with the tests
+        return "localcloud", REPOSITORY, [*words[2:-1], str(_SERVER)]
     if words and words[0].endswith(".py"):
         script = (folder / words[0]).resolve()
         if script.parent.name == "scripts" and script.is_file():
             return words[0], script.parents[1], words[1:]
     return None, folder, []
+
+
+def _is_ours(call: dict) -> bool:
+    """Tell whether a call finds the localcloud that is loaded, and not one of another checkout."""
+    folders = [call["folder"], *_python_path(call)]
+    found = next((folder for folder in folders if Path(folder, "localcloud").is_dir()), "")
+    return Path(found).resolve() == REPOSITORY
 
 
 def _python_path(call: dict) -> list[str]:
