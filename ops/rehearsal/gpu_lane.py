@@ -43,7 +43,8 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, print_step, timed
 
-USER = "smoke"  # the work of the person who uploads, and waits for results
+# The works of the people who take part: of who deploys and removes, and of who uploads and waits for results.
+DEPLOYER, USER = "deploy the lane", "smoke"
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
 WAIT_SECONDS = 240  # for instances to stop
 
@@ -115,7 +116,7 @@ def _refuse_options(request: RunRequest) -> None:
 class _Rehearsal:
     """A lane on an emulated cloud."""
 
-    cloud: Cloud  # as its owner uses it
+    cloud: Cloud  # as the person uses it who deploys
     names: Names
     emulator: Emulator
     folder: Path
@@ -128,13 +129,15 @@ class _Rehearsal:
 
     @classmethod
     def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
-        cloud = Cloud.of(Shell(environment=environment_of(emulator, settings)), settings)
+        cloud = Cloud.of(Shell(environment=environment_of(emulator, settings, DEPLOYER)), settings)
         return cls(cloud, Names.of(settings), emulator, folder)
 
     def run(
         self, archive: Path, settings: Settings, request: RunRequest, rights: Rights | None, iam_delay: int
     ) -> None:
         self.add_images()
+        self.admit(DEPLOYER)
+        time.sleep(iam_delay / CLOCK_SPEED)  # people have their roles for long
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.give(rights)
         used_first(self.emulator, iam_delay / CLOCK_SPEED, lambda: self.check_health("health"))
@@ -157,13 +160,15 @@ class _Rehearsal:
 
     def give(self, rights: Rights | None) -> None:
         """Give the person who uploads its roles; rights that are given replace those of the deployment."""
-        emulator, settings = self.emulator, self.cloud.settings
         if rights:
             for holder in self.holders():
-                clear(emulator.storage, emulator.apis, holder)
-        else:
-            rights = Rights((), "the deployment")
-        rights.with_people([USER], settings).apply(emulator)
+                clear(self.emulator.storage, self.emulator.apis, holder)
+        self.admit(DEPLOYER, USER, rights=rights)
+
+    def admit(self, *works: str, rights: Rights | None = None) -> None:
+        """Give rights, if there are any, and those of the people who do some works."""
+        rights = rights or Rights((), "the deployment")
+        rights.with_people(works, self.cloud.settings).apply(self.emulator)
 
     def holders(self) -> list[str]:
         """Return the resources of the lane whose policies a deployment sets."""

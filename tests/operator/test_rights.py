@@ -12,6 +12,7 @@ from localcloud.process import running
 from localcloud.rights.members import OWNER, member, token_of
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
+from ops.cloud.resources import places
 from ops.environment import read_settings
 from ops.gcloud import GcloudError, Refusal, in_parallel
 from ops.gpu import evidence as gpu_evidence
@@ -65,7 +66,7 @@ class Person:
         return Cloud.of(Shell(environment=self.environ), self.settings)
 
     def findings(self) -> dict[str, Finding]:
-        return {each.what: each for each in ask_all(rights.of_works(self.cloud, self.settings, ()))}
+        return {each.what: each for each in ask_all(rights.of_works(self.cloud, places(self.settings), ()))}
 
     def gcloud(self, command: str) -> None:
         program, *words = shlex.split(command)
