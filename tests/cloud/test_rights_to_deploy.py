@@ -10,13 +10,14 @@ from localcloud.rights.roles import permissions_of
 from ops.gpu import checkup
 from ops.gpu.build import build
 from ops.gpu.destroy import destroy
+from ops.gpu.names import SERVICES
 from ops.gpu.rights import places_of_people
 from ops.images import images
 from ops.laptop.local_cloud import STRUCTURE_TEST
 from ops.people import GPU_WORK, PROJECT, Right, Work
 from ops.rehearsal.rights import rights_of_people
 from tests.cloud_runs import PROJECT as NAME
-from tests.emulated import request
+from tests.emulated import add_image, request
 from tests.governed_lanes import docker_that_builds_nothing
 from tests.gpu_lanes import GpuLane
 from tests.rights_records import REASONS_OF_PEOPLE, Record, reasons, unasked, unlisted
@@ -66,6 +67,8 @@ def live(lane):
     with pytest.MonkeyPatch.context() as patch:  # files that differ from a commit are built each time
         patch.setattr(images, "source_commit", lambda: "a" * 40)
         build(lane.cloud_of(DEPLOYER))
+        older = lane.names.image(SERVICES[0], "stable")
+        add_image(lane.emulator, older, f"sha256:{'1' * 64}")
         build(lane.cloud_of(DEPLOYER, image_tag="stable"))
         build(lane.cloud_of(DEPLOYER, image_tag="stable"), force=True)
     checkup.examine(lane.cloud_of(DEPLOYER).shell, lane.settings.model_copy(update={"gpu_type": "none"}))
