@@ -376,7 +376,7 @@ def test_a_person_who_may_not_deploy_is_told_the_missing_roles(tmp_path):
     lines = found(ended)
     line = lines["right to deploy the lane"]
     assert line.lstrip().startswith("missing")
-    assert lines["right to smoke"].lstrip().startswith("warning")  # without it the lane can be deployed
+    assert lines["right to smoke"].lstrip().startswith("ok")
     assert "may not: run.services.setIamPolicy on the project (run.admin); " in line
     for role in ("run.admin", "artifactregistry.admin", "resourcemanager.projectIamAdmin"):
         give = f"gcloud projects add-iam-policy-binding {PROJECT} --member MEMBER"

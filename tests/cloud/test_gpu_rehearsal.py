@@ -54,7 +54,7 @@ def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_
 @pytest.mark.parametrize(
     ("role", "permission"),
     [
-        ("iam.serviceAccountAdmin", "iam.serviceAccounts.list"),
+        ("iam.serviceAccountAdmin", "iam.serviceAccounts.create"),
         ("iam.serviceAccountUser", "iam.serviceAccounts.actAs"),
     ],
 )

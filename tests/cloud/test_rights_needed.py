@@ -45,7 +45,7 @@ NOT_GIVEN = {
 }
 USERS = [work for work in GPU_WORK if work != "deploy the lane"]  # see test_rights_to_deploy.py
 OF_GOOGLE = {"roles/eventarc.serviceAgent"}  # whose permissions Google changes as it needs
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)  # the first test waits until all is used that people use
 
 
 @pytest.fixture(scope="module")
