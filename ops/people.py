@@ -285,7 +285,7 @@ GPU_WORK = {
                 PROJECT,
                 f"artifactregistry.repositories.{ALL},downloadArtifacts,list,{POLICY} "
                 "artifactregistry.dockerimages.list artifactregistry.packages.delete,list "
-                "artifactregistry.tags.create,get,update",
+                "artifactregistry.tags.create,delete,get",
             ),
             Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get,list"),
             # logs of builds; metrics of logs that an older lane left

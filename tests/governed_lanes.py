@@ -149,6 +149,10 @@ class BatchLane:
         run_logs.show_logs(cloud, LogRequest("trial"))
         download.download(cloud, "trial")
 
+    def start_single_job(self) -> None:
+        """Start stage A of a new run by hand."""
+        job_submission.submit(self.cloud("run single jobs"), "builder", RunRequest("trial"))
+
     def run_single_job(self) -> None:
         """Run stage C of the newest run again, by hand."""
         request = RunRequest("trial", self.run_id())

@@ -58,6 +58,7 @@ def batch(tmp_path_factory):
         lane.build()
         lane.cancel()
         lane.upload_from_here()
+        lane.start_single_job()
         first = lane.run()
         lane.leave_claim(first)
         lane.run(lane.run_id())
