@@ -13,7 +13,7 @@ from dataclasses import dataclass
 PROJECT, BUCKET, REGISTRY, SECRET = "the project", "the bucket", "the registry", "the secret"
 BATCH, BUILDER, BUILD = "the Batch account", "the builder's account", "the build account"
 STATE, BILLING = "the bucket of the state", "the billing account"
-INPUT, OUTPUT = "the input bucket", "the output bucket"  # of the GPU lane
+INPUT, MODELS, OUTPUT = (f"the {name} bucket" for name in ("input", "models", "output"))  # of the GPU lane
 PAGE_WIDTH = 120  # columns of a page
 
 
@@ -29,6 +29,9 @@ class Right:
         A resource; the right is needed only as long as that does not exist.
     note : str
         Remark on a page; by default `only_for`.
+    made : tuple of str
+        Further permissions of the role that are used on what the person creates with it. They are not asked
+        for on the project: its owner has them only there, by the policy that Google gives each bucket.
     """
 
     role: str
@@ -37,13 +40,12 @@ class Right:
     only_for: str = ""
     without: str = ""
     note: str = ""
+    made: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, role: str, on: str, permissions: str, **more: str) -> "Right":
+    def of(cls, role: str, on: str, permissions: str, made: str = "", **more: str) -> "Right":
         """Return a right, whose permissions are written as "batch.jobs.get,list batch.tasks.list"."""
-        split = [word.rpartition(".") for word in permissions.split()]
-        named = (f"{kind}.{verb}" for kind, _, verbs in split for verb in verbs.split(","))
-        return cls(role, on, tuple(named), **more)
+        return cls(role, on, _named(permissions), made=_named(made), **more)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -58,7 +60,12 @@ class Work:
     tasks: tuple[str, ...]
     rights: tuple[Right, ...]
     after: str = ""
-    is_needed: bool = False  # for runs in the cloud
+    is_needed: bool = False  # for runs in the cloud, or to deploy the GPU lane
+
+
+def _named(permissions: str) -> tuple[str, ...]:
+    split = [word.rpartition(".") for word in permissions.split()]
+    return tuple(f"{kind}.{verb}" for kind, _, verbs in split for verb in verbs.split(","))
 
 
 ALL = "create,delete,get,update"
@@ -166,7 +173,7 @@ WORK = {
             ),
             Right.of("iam.serviceAccountUser", BUILD, "iam.serviceAccounts.actAs"),
             Right.of("storage.legacyBucketReader", BUCKET, "storage.buckets.get"),
-            Right.of("storage.objectUser", BUCKET, "storage.objects.create,get"),
+            Right.of("storage.objectUser", BUCKET, "storage.objects.create"),
         ),
     ),
     "set the token": Work(
@@ -233,6 +240,7 @@ GPU_WORK = {
         (
             Right.of("workflows.viewer", PROJECT, "workflows.executions.get,list"),
             Right.of("run.viewer", PROJECT, "run.services.list"),
+            Right.of("storage.objectViewer", MODELS, "storage.objects.list"),
             Right.of("logging.viewer", PROJECT, "logging.logEntries.list"),
         ),
         after="upload",
@@ -261,8 +269,13 @@ GPU_WORK = {
                 f"workflows.workflows.{ALL},list workflows.operations.get workflows.executions.cancel,list",
             ),
             Right.of("eventarc.admin", PROJECT, f"eventarc.triggers.{ALL},list eventarc.operations.get"),
-            # all else on a bucket comes with it: its first policy lets the project's owners do everything
-            Right.of("storage.admin", PROJECT, "storage.buckets.create,delete,list"),
+            Right.of(
+                "storage.admin",
+                PROJECT,
+                "storage.buckets.create,delete,list",
+                made=f"storage.buckets.get,update,{POLICY} storage.objects.create,delete,list "
+                "storage.managedFolders.list",
+            ),
             # the lane's accounts, and services that run as these
             Right.of("iam.serviceAccountAdmin", PROJECT, "iam.serviceAccounts.create,delete,list"),
             Right.of("iam.serviceAccountUser", PROJECT, "iam.serviceAccounts.actAs"),
@@ -271,29 +284,31 @@ GPU_WORK = {
                 "artifactregistry.admin",
                 PROJECT,
                 f"artifactregistry.repositories.{ALL},downloadArtifacts,list,{POLICY} "
-                "artifactregistry.dockerimages.list artifactregistry.packages.list "
-                "artifactregistry.tags.delete,list artifactregistry.versions.delete",
+                "artifactregistry.dockerimages.list artifactregistry.packages.delete,list "
+                "artifactregistry.tags.create,delete,get",
             ),
-            Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get"),
+            Right.of("cloudbuild.builds.editor", PROJECT, "cloudbuild.builds.create,get,list"),
             # logs of builds; metrics of logs that an older lane left
             Right.of("logging.viewer", PROJECT, "logging.logEntries.list logging.logMetrics.list"),
             # APIs and quotas
             Right.of(
                 "serviceusage.serviceUsageAdmin",
                 PROJECT,
-                "serviceusage.services.enable,list,use cloudquotas.quotas.get",
+                "serviceusage.services.enable,get,list,use cloudquotas.quotas.get",
             ),
             # dashboard and alerts
             Right.of(
                 "monitoring.editor",
                 PROJECT,
-                f"monitoring.alertPolicies.{ALL},list monitoring.dashboards.{ALL},list "
-                f"monitoring.notificationChannels.{ALL},list",
+                "monitoring.alertPolicies.create,delete,list,update "
+                "monitoring.dashboards.create,delete,list,update "
+                "monitoring.notificationChannels.create,delete,list",
             ),
             # rights of the lane's accounts in the project
             Right.of("resourcemanager.projectIamAdmin", PROJECT, f"resourcemanager.projects.get,{POLICY}"),
             Right.of("billing.costsManager", BILLING, f"billing.budgets.{ALL},list", note="for a budget"),
         ),
+        is_needed=True,
     ),
 }
 

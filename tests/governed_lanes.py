@@ -5,8 +5,11 @@ permission, on what.
 """
 
 import base64
+import io
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +20,11 @@ import pytest
 
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
+from ops.cloud import executions, failed_tasks
 from ops.cloud.cloud import Cloud
 from ops.cloud.executions import Execution, follow
 from ops.cloud.log_reader import LogRequest
+from ops.gpu import evidence as gpu_evidence
 from ops.images import cloud_build
 from ops.jobs import job_submission
 from ops.people import WORK
@@ -27,7 +32,7 @@ from ops.project import doctor, github_token, report
 from ops.rehearsal.populate import deploy, populate
 from ops.rehearsal.rights import Bindings, environment_of
 from ops.run_request import RunRequest
-from ops.runs import cloud_run
+from ops.runs import cloud_run, uploads
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.watching import download, run_logs, status
@@ -64,7 +69,7 @@ class BatchLane:
         """Yield the lane, furnished as by an apply, whose workflow and token are there."""
         need_program("gcloud")
         words = ["--clock-speed", CLOCK_SPEED, "--rights-of", NEEDED["project_id"]]
-        with _docker_that_builds_nothing(folder / "bin"), running(folder / "cloud", *words) as emulator:
+        with docker_that_builds_nothing(folder / "bin"), running(folder / "cloud", *words) as emulator:
             settings = Settings(
                 **NEEDED | PLANNED,
                 execution_mode="cloud",
@@ -126,12 +131,31 @@ class BatchLane:
         claim = {"execution": execution.execution_id}
         request("POST", url, params={"name": name}, json=claim).raise_for_status()
 
-    def look(self) -> None:
-        """Read what a run says and has made."""
+    def cancel(self) -> None:
+        """Start a run, and cancel it while its first job is there."""
+        started = cloud_run.start(self.cloud("run"), RunRequest("trial"))
+        while not started.execution.jobs():
+            time.sleep(0.2)
+        executions.cancel(self.cloud("run"), started.execution.execution_id)
+
+    def upload_from_here(self) -> None:
+        """Upload the repository of a run that is not on GitHub, twice."""
+        cloud = self.cloud("run")
+        for _ in range(2):
+            uploads.upload_forecast(cloud, self.folder / "forecasts", f"gs://{cloud.bucket}/here/1/")
+
+    def look(self, execution: Execution) -> None:
+        """Read what runs say and have made; those tasks are named that failed, if any did."""
         cloud = self.cloud("look")
+        executions.show_execution(cloud, execution.execution_id)
+        failed_tasks.failed_tasks(cloud, execution.jobs()["runner"])
         status.show_status(cloud, "trial", status.HOURS, watch=False)
         run_logs.show_logs(cloud, LogRequest("trial"))
         download.download(cloud, "trial")
+
+    def start_single_job(self) -> None:
+        """Start stage A of a new run by hand."""
+        job_submission.submit(self.cloud("run single jobs"), "builder", RunRequest("trial"))
 
     def run_single_job(self) -> None:
         """Run stage C of the newest run again, by hand."""
@@ -139,19 +163,29 @@ class BatchLane:
         job_submission.submit(self.cloud("run single jobs"), "output", request, None, wait=True)
 
     def check(self) -> None:
-        """Check the project, and the token."""
+        """Check the project."""
         doctor.examine(self.cloud("check").shell, self.settings, in_cloud=True)
+
+    def set_token(self) -> None:
+        """Store a token in place of another one, check it, and store one in a secret that is new."""
+        with pytest.MonkeyPatch.context() as patch:
+            for secret, disable_old in ((SECRET, True), (f"{SECRET}-2", False)):
+                patch.setattr(sys, "stdin", io.StringIO(TOKEN))
+                cloud = self.cloud("set the token", github_pat_secret=secret)
+                github_token.store(cloud, force=False, disable_old=disable_old)
         github_token.check(self.cloud("set the token"))
 
     def report(self) -> None:
         """Write the report of the project."""
         file = str(self.folder / "report.json")
-        report.write(self.cloud("report").shell, self.settings, file, in_cloud=True)
+        shell = self.cloud("report").shell
+        report.write(shell, self.settings, file, in_cloud=True, more=gpu_evidence.DOUBTS)
 
     def build(self) -> None:
         """Build the image; what its steps do is nothing."""
         steps = {"docker_builder_image": DOCKER_BUILDER, "structure_test_image": DOCKER_BUILDER}
         cloud_build.submit(self.cloud("build", **steps), wait=True)
+        cloud_build.show_builds(self.cloud("build"))
 
 
 def _set_token(emulator: Emulator) -> None:
@@ -162,7 +196,7 @@ def _set_token(emulator: Emulator) -> None:
 
 
 @contextmanager
-def _docker_that_builds_nothing(folder: Path) -> Iterator[None]:
+def docker_that_builds_nothing(folder: Path) -> Iterator[None]:
     """Have programs find a docker that knows the digest of every image, for builds whose steps do nothing."""
     folder.mkdir()
     (folder / "docker").write_text("#!/bin/sh\necho sha256:" + 64 * "0" + "\n")

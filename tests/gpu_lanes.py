@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from localcloud.environment import client_environment
 from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from ops.cloud.cloud import Cloud
 from ops.environment import read_settings
 from ops.gpu.deploy import Wish, deploy
 from ops.gpu.names import SERVICES, Names
+from ops.rehearsal.rights import Bindings, environment_of
 from ops.shell import Shell
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, names_in, object_of, order_faults, request
@@ -33,16 +33,36 @@ WAIT_SECONDS = 60
 class GpuLane:
     """A deployed lane, its uploads, executions and results."""
 
-    def __init__(self, emulator: Emulator, variables: Mapping[str, str], archive: Path | None = None):
-        """Build it; `variables` are of every service, `archive` is the packed experiment."""
+    def __init__(
+        self,
+        emulator: Emulator,
+        variables: Mapping[str, str],
+        archive: Path | None = None,
+        deployer: str = "",
+    ):
+        """Build it.
+
+        `variables` are of every service, `archive` is the packed experiment, and `deployer` is the work of
+        the person who deploys; "" is the project's owner.
+        """
         need_program("gcloud")
-        environment = client_environment(emulator.storage, emulator.apis, emulator.state, PROJECT)
         places = {"LOCAL_DATA_PATH": str(emulator.state)}
-        settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION, **places})
+        self.settings = read_settings({"PROJECT_ID": PROJECT, "REGION": REGION, **places})
         self.emulator, self._variables, self._archive = emulator, variables, archive
-        self.cloud = Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
-        self.names = Names.of(settings)
+        self._deployer = deployer
+        self.cloud = self.cloud_of()
+        self.names = Names.of(self.settings)
         self.add_images()
+
+    def cloud_of(self, work: str = "", **chosen: Any) -> Cloud:
+        """Return the project as whoever does a work sees it; as its owner does without one."""
+        environment = environment_of(self.emulator, self.settings, work)
+        settings = self.settings.model_copy(update=chosen)
+        return Cloud.of(Shell(environment=environment), settings, needs_bucket=False)
+
+    def admit(self, *works: str) -> None:
+        """Give the people who do some works their roles, and no others."""
+        Bindings((), "the deployment").with_people(works, self.settings).apply(self.emulator)
 
     def add_images(self) -> None:
         """Put the images there, as if a build of this checkout had done so."""
@@ -50,11 +70,12 @@ class GpuLane:
             image = self.names.image(name, self.cloud.settings.image_tag)
             add_image(self.emulator, image, f"sha256:{'0' * 64}")
 
-    def deploy(self) -> list[str]:
+    def deploy(self, **chosen: Any) -> list[str]:
         """Deploy the lane as an operator does, and return the titles of the steps that were needed."""
         titles: list[str] = []
         wish = Wish(self._archive, "auto", self._variables)
-        deploy(self.cloud, wish, lambda summary: None, lambda title, _: titles.append(title))
+        cloud = self.cloud_of(self._deployer, **chosen)
+        deploy(cloud, wish, lambda summary: None, lambda title, _: titles.append(title))
         return titles
 
     def upload(self, name: str, content: bytes) -> str:
@@ -195,11 +216,14 @@ class GpuLane:
 
 @contextmanager
 def gpu_lane(
-    state: Path, *arguments: str, archive: Path | None = None, **variables: str
+    state: Path, *arguments: str, archive: Path | None = None, deployer: str = "", **variables: str
 ) -> Iterator[GpuLane]:
     """Yield a lane on an emulated cloud of its own; `variables` are of every service."""
     with running(state, *arguments) as emulator:
-        lane = GpuLane(emulator, {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}, archive)
+        every = {"MODELS": SENTIMENT, "CUDA_VISIBLE_DEVICES": "", **variables}
+        lane = GpuLane(emulator, every, archive, deployer)
+        if deployer:
+            lane.admit(deployer)
         lane.deploy()
         yield lane
 

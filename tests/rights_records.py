@@ -1,11 +1,12 @@
 """Records of what was asked in an emulated cloud, held to the grants that were in force.
 
 A grant is needed if without it something on the record would be denied; what it allows beyond the record
-needs a reason, in tests/cloud/rights_reasons.csv.
+needs a reason, in tests/cloud/rights_reasons.csv. Of people, not the roles but the permissions that
+ops/people.py lists are held to the record: those without a question have a reason in people_reasons.csv.
 """
 
 import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,10 +20,13 @@ from localcloud.rights.automatic import automatic_grants
 from localcloud.rights.grants import Grant, allowing
 from localcloud.rights.resources import holders
 from localcloud.rights.roles import permissions_of, roles_with
+from ops.people import Right, Work, rights_of
 from ops.rehearsal.policies import clear, give
+from ops.rehearsal.rights import person
 from tests.emulated import request
 
 REASONS = Path(__file__).parent / "cloud" / "rights_reasons.csv"
+REASONS_OF_PEOPLE = REASONS.with_name("people_reasons.csv")
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,12 @@ def narrower(role: str, permissions: Collection[str]) -> set[str]:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a role stays although it has permissions that nothing has asked for."""
+    """Why a role, or a permission of a work, stays although nothing has asked for it."""
 
     role: str
     permissions: tuple[str, ...]  # with * for any part
     reason: str
+    work: str = ""  # of people
 
     def of(self, part: str) -> "Reason":
         """Return the reason for a part of the permissions alone."""
@@ -105,11 +110,66 @@ class Reason:
         return role == self.role and any(fnmatchcase(permission, each) for each in self.permissions)
 
 
-def reasons() -> Iterator[Reason]:
-    """Yield the rows of the table, whose permissions are separated by spaces."""
-    with open(REASONS, newline="", encoding="utf-8") as table:
+def reasons(path: Path = REASONS) -> Iterator[Reason]:
+    """Yield the rows of a table, whose permissions are separated by spaces."""
+    with open(path, newline="", encoding="utf-8") as table:
         for row in csv.DictReader(table):
-            yield Reason(row["role"], tuple(row["permissions"].split()), row["reason"])
+            yield Reason(row["role"], tuple(row["permissions"].split()), row["reason"], row.get("work", ""))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A permission that ops/people.py lists for a work."""
+
+    work: str
+    role: str
+    on: str
+    permission: str
+
+    @property
+    def has_reason(self) -> bool:
+        return any(
+            reason.work == self.work and reason.covers(self.role, self.permission)
+            for reason in reasons(REASONS_OF_PEOPLE)
+        )
+
+
+def unasked(record: Record, works: Mapping[str, Work], known: Mapping[str, str]) -> list[Listed]:
+    """Return what is listed and was not asked on the record of the person who does the work, there.
+
+    `known` has the names of resources, as ops/people.py calls them.
+    """
+
+    def was_asked(work: str, right: Right, permission: str) -> bool:
+        return any(
+            (each.member, each.permission) == (person(work), permission)
+            and any((by.role, by.holder) == (f"roles/{right.role}", known.get(right.on)) for by in each.by)
+            for each in record.questions
+        )
+
+    return [
+        Listed(work, right.role, right.on, permission)
+        for work in works
+        for right in works[work].rights
+        for permission in (*right.permissions, *right.made)
+        if not was_asked(work, right, permission)
+    ]
+
+
+def unlisted(record: Record, works: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return the works whose person was asked for what their list does not have, with what it was."""
+    found = set()
+    for work in works:
+        rights = list(rights_of(work))
+        listed = {each for right in rights for each in right.permissions}
+        made = {each for right in rights for each in right.made}
+        for each in record.questions:
+            is_listed = each.permission in listed or (
+                each.permission in made and each.resource.startswith("projects/_/buckets/")
+            )
+            if each.member == person(work) and not is_listed:
+                found.add((work, each.permission, each.resource))
+    return sorted(found)
 
 
 @contextmanager

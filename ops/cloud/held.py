@@ -37,6 +37,7 @@ class Held:
     unknown: Mapping[str, frozenset[str]] = field(default_factory=dict)  # to the service
     not_asked: Mapping[str, str] = field(default_factory=dict)  # and why
     absent: frozenset[str] = frozenset()  # those of not_asked that do not exist
+    to_come: frozenset[str] = frozenset()  # those of absent that need not exist yet
 
     def missing(self, right: Right) -> list[str]:
         """Return the permissions of a right that the person does not have; none of a resource not asked."""
@@ -68,18 +69,24 @@ def member_of(account: str) -> str:
 
 def resources_of(settings: Settings) -> dict[str, Resource]:
     """Return the resources that the settings name, as people.py calls them."""
-    return {on: Resource(name) for on, name in places(settings).items()}
+    return _resources(places(settings))
 
 
-def ask(cloud: Cloud, rights: Iterable[Right]) -> Held:
+def _resources(known: Mapping[str, str]) -> dict[str, Resource]:
+    return {on: Resource(name) for on, name in known.items()}
+
+
+def ask(cloud: Cloud, rights: Iterable[Right], known: Mapping[str, str] | None = None) -> Held:
     """Return which of the permissions of some rights the person has; a dry run prints the commands alone.
+
+    `known` has the names of resources, as people.py calls them; by default those that the settings name.
 
     Raises
     ------
     UserError
         There is no login (exit code 2), or a service does not answer (75).
     """
-    resources = resources_of(cloud.settings)
+    resources = resources_of(cloud.settings) if known is None else _resources(known)
     wanted: dict[str, dict[str, None]] = {}
     for right in rights:
         if right.on in resources:

@@ -9,18 +9,17 @@ from collections.abc import Callable
 
 from ops.cloud import checks
 from ops.cloud.cloud import Cloud
-from ops.cloud.held import ask
 from ops.failures import UserError
 from ops.gcloud import AT_ONCE, GcloudError, Refusal, in_parallel
 from ops.gpu import images, quotas
 from ops.gpu.deploy import apis_of
 from ops.gpu.names import BUCKETS, SERVICES, Names
+from ops.gpu.rights import OWN_BUCKETS, places_of_people
 from ops.gpu.rules import MORE_GPUS, REGIONS, contradictions
 from ops.gpu.sizes import NO_GPU, size_of
 from ops.people import GPU_WORK
-from ops.project import checkup, doctor
+from ops.project import checkup, doctor, rights
 from ops.project.checkup import Answer, Question
-from ops.project.rights import verdict
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted
@@ -66,7 +65,7 @@ def _of_the_cloud(shell: Shell, settings: Settings) -> list[Question]:
         Question("region", lambda: _region(settings), ("settings",)),
         Question("GPU quota", asked(_gpu_quota), (*here, "region")),
         Question("CPU and memory", asked(_sizes), here, is_needed=False),
-        Question("permissions", asked(_permissions), here),
+        *_of_people(shell, settings, here),
         Question("tokens of events", asked(check_tokens), here, is_needed=False),
         Question("names", asked(_names), here),
         Question("images", asked(_images), here, is_needed=False),
@@ -166,11 +165,15 @@ def _limits(cloud: Cloud) -> dict[str, int] | Answer:
         return _unknown(error)
 
 
-def _permissions(cloud: Cloud) -> Answer:
-    """Return whether the person may deploy, by permissions: roles may come from folders and groups, too."""
-    work = GPU_WORK["deploy the lane"]
-    held = ask(cloud, work.rights)
-    return verdict(held, work.rights, ", ".join(work.tasks)) if held.account else Answer("")
+def _of_people(shell: Shell, settings: Settings, after: tuple[str, ...]) -> list[Question]:
+    """Return the questions about what the person may do; a deployment makes the lane's buckets."""
+    return rights.of_works(
+        lambda: Cloud.of(shell, settings, needs_bucket=False),
+        places_of_people(settings),
+        after,
+        GPU_WORK,
+        to_come=OWN_BUCKETS,
+    )
 
 
 def check_tokens(cloud: Cloud) -> Answer:

@@ -6,10 +6,13 @@ Each account has only what its work needs. The right to call a service is given 
 from collections.abc import Mapping
 from typing import Any
 
+from ops import people
+from ops.cloud.resources import bucket_name, places
 from ops.gpu.found import Found, Grant
 from ops.gpu.lane import Lane
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.steps import Chains, Change, Command, Step
+from ops.settings import Settings
 
 AGENT = "roles/eventarc.serviceAgent"
 PUBLISHER = "roles/pubsub.publisher"
@@ -20,7 +23,16 @@ AUDITED = {
     "service": "storage.googleapis.com",
     "auditLogConfigs": [{"logType": "DATA_READ"}, {"logType": "DATA_WRITE"}],
 }
+OWN_BUCKETS = {people.INPUT: "input", people.MODELS: "models", people.OUTPUT: "output"}
 Binding = dict[str, Any]
+
+
+def places_of_people(settings: Settings) -> dict[str, str]:
+    """Return the names of the resources that people have roles on, as people.py calls them."""
+    if not settings.project_id:  # which the names of the lane are made of
+        return places(settings)
+    names = Names.of(settings)
+    return places(settings) | {on: bucket_name(names.bucket(name)) for on, name in OWN_BUCKETS.items()}
 
 
 def grant_changes(lane: Lane) -> list[Change]:

@@ -18,6 +18,7 @@ from ops.cloud.checks import family_cpus, project_quotas, region_quotas
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.cloud.machine_types import hyperdisk_only_families, machine_types
+from ops.cloud.resources import places
 from ops.failures import UserError
 from ops.project import checkup, rights
 from ops.project.checkup import Answer, Finding, Question
@@ -85,7 +86,7 @@ def _of_the_cloud(shell: Shell, settings: Settings, environ: Mapping[str, str]) 
         Question("workflow", lambda: _workflow(cloud()), here),
         Question("machine types", lambda: _machine_types(cloud()), here),
         Question("quotas", lambda: check_quotas(cloud()), here, is_needed=False),
-        *rights.of_works(cloud, settings, here),
+        *rights.of_works(cloud, places(settings), here),
     ]
 
 

@@ -1,33 +1,52 @@
-"""What the person may do: a question for each kind of work of docs/access.md, with the missing roles."""
+"""What the person may do: a question for each kind of work of ops/people.py, with the missing roles."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from ops.cloud.cloud import Cloud
-from ops.cloud.held import Held, ask, resources_of
+from ops.cloud.held import Held, ask
 from ops.failures import UserError
 from ops.people import WORK, Right, Work
 from ops.project.checkup import Answer, Question
-from ops.settings import Settings
 from ops.terminal import counted
 
 ASKED = "permissions"
 MOST_NAMED = 4  # permissions of a role in a line
 
 
-def of_works(cloud: Callable[[], Cloud], settings: Settings, after: tuple[str, ...]) -> list[Question]:
+def of_works(
+    cloud: Callable[[], Cloud],
+    known: Mapping[str, str],
+    after: tuple[str, ...],
+    works: Mapping[str, Work] = WORK,
+    to_come: Collection[str] = (),
+) -> list[Question]:
     """Return the questions: one that asks for all permissions at once, and one for each kind of work.
 
     A kind of work that needs a resource without a name in the settings, such as the secret, is left out.
+
+    Parameters
+    ----------
+    known : mapping
+        The names of the resources that the settings name, as people.py calls them.
+    to_come : collection of str
+        Those of them of which it is no doubt that they do not exist yet.
     """
-    known = resources_of(settings)
-    works = {name: work for name, work in WORK.items() if any(each.on in known for each in _always(work))}
-    held = cache(lambda: ask(cloud(), [right for work in works.values() for right in work.rights]))
+    shown = {name: work for name, work in works.items() if any(each.on in known for each in _always(work))}
+
+    @cache
+    def held() -> Held:
+        found = ask(cloud(), [right for work in shown.values() for right in work.rights], known)
+        return replace(found, to_come=found.absent.intersection(to_come))
+
     return [
         Question(ASKED, lambda: asked(held()), after),
         *(
-            Question(f"right to {name}", lambda name=name: _may(held(), name), (ASKED,), WORK[name].is_needed)
-            for name in works
+            Question(
+                f"right to {name}", lambda name=name: _may(held(), works, name), (ASKED,), work.is_needed
+            )
+            for name, work in shown.items()
         ),
     ]
 
@@ -39,10 +58,12 @@ def asked(held: Held) -> Answer:
     number = sum(map(len, held.granted.values()))
     limit = "conditions on the names of objects are not seen"
     said = f"{counted(number, 'permission')} on {counted(len(held.granted), 'resource')}; {limit}"
-    doubts = [*dict.fromkeys(held.not_asked.values())]
+    doubts = [*dict.fromkeys(why for on, why in held.not_asked.items() if on not in held.to_come)]
     if refused := sorted(set().union(*held.unknown.values())):
         doubts.append(f"the service does not tell of {', '.join(refused)}")
-    return Answer("; ".join([said, *(f"not asked: {each}" for each in doubts)]), is_warning=bool(doubts))
+    later = [f"not asked yet: {held.not_asked[on]}" for on in held.not_asked if on in held.to_come]
+    said = "; ".join([said, *later, *(f"not asked: {each}" for each in doubts)])
+    return Answer(said, is_warning=bool(doubts))
 
 
 def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
@@ -62,29 +83,30 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
     if denied:
         parts = ", ".join(dict.fromkeys(right.only_for for right in denied))
         return Answer(f"may: {tasks}; not for {parts}: {said}", is_warning=True, fix=fix)
-    not_asked = [*dict.fromkeys(held.not_asked[right.on] for right in counting if right.on in held.not_asked)]
-    if not_asked:
-        return Answer(f"may: {tasks}, as far as is known; not asked: {'; '.join(not_asked)}", is_warning=True)
+    if unasked := dict.fromkeys(right.on for right in counting if right.on in held.not_asked):
+        why = "; ".join(dict.fromkeys(held.not_asked[on] for on in unasked))
+        is_warning = not held.to_come.issuperset(unasked)
+        return Answer(f"may: {tasks}, as far as is known; not asked: {why}", is_warning)
     return Answer(f"may: {tasks}")
 
 
-def _may(held: Held, name: str) -> Answer:
+def _may(held: Held, works: Mapping[str, Work], name: str) -> Answer:
     if not held.account:
         return Answer("")
-    work = WORK[name]
-    answer = verdict(held, work.rights, ", ".join(work.tasks))
-    for before in _before(work):
+    work = works[name]
+    answer = verdict(held, work.rights, ", ".join(work.tasks) or name)
+    for before in _before(works, work):
         try:
-            verdict(held, WORK[before].rights, "")
+            verdict(held, works[before].rights, "")
         except UserError:
             raise UserError(f"may all that it adds, but not {before}: see there") from None
     return answer
 
 
-def _before(work: Work) -> Iterable[str]:
+def _before(works: Mapping[str, Work], work: Work) -> Iterable[str]:
     while work.after:
         yield work.after
-        work = WORK[work.after]
+        work = works[work.after]
 
 
 def _always(work: Work) -> Iterable[Right]:

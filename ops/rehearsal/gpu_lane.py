@@ -43,7 +43,8 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, print_step, timed
 
-USER = "smoke"  # the work of the person who uploads, and waits for results
+# The works of the people who take part: of who deploys and removes, and of who uploads and waits for results.
+DEPLOYER, USER = "deploy the lane", "smoke"
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
 WAIT_SECONDS = 240  # for instances to stop
 
@@ -112,7 +113,7 @@ def _refuse_options(request: RunRequest) -> None:
 class _Rehearsal:
     """A lane on an emulated cloud."""
 
-    cloud: Cloud  # as its owner uses it
+    cloud: Cloud  # as the person uses it who deploys
     names: Names
     emulator: Emulator
     folder: Path
@@ -125,7 +126,7 @@ class _Rehearsal:
 
     @classmethod
     def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
-        cloud = Cloud.of(Shell(environment=environment_of(emulator, settings)), settings)
+        cloud = Cloud.of(Shell(environment=environment_of(emulator, settings, DEPLOYER)), settings)
         return cls(cloud, Names.of(settings), emulator, folder)
 
     def run(
@@ -137,6 +138,8 @@ class _Rehearsal:
         real_delay_seconds: float,
     ) -> None:
         self.add_images()
+        self.admit(DEPLOYER)
+        time.sleep(real_delay_seconds)  # people have had their roles for long
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.give(rights)
         used_first(self.emulator, real_delay_seconds, lambda: self.check_health("health"))
@@ -159,13 +162,15 @@ class _Rehearsal:
 
     def give(self, rights: Bindings | None) -> None:
         """Give the person who uploads its roles; rights that are given replace those of the deployment."""
-        emulator, settings = self.emulator, self.cloud.settings
         if rights:
             for holder in self.holders():
-                clear(emulator.storage, emulator.apis, holder)
-        else:
-            rights = Bindings((), "the deployment")
-        rights.with_people([USER], settings).apply(emulator)
+                clear(self.emulator.storage, self.emulator.apis, holder)
+        self.admit(DEPLOYER, USER, rights=rights)
+
+    def admit(self, *works: str, rights: Bindings | None = None) -> None:
+        """Give rights, if there are any, and those of the people who do some works."""
+        rights = rights or Bindings((), "the deployment")
+        rights.with_people(works, self.cloud.settings).apply(self.emulator)
 
     def holders(self) -> list[str]:
         """Return the resources of the lane whose policies a deployment sets."""

@@ -17,12 +17,11 @@ from localcloud.process import Cloud as Emulator
 from localcloud.rights.conditions import UnreadableCondition
 from localcloud.rights.grants import Grant, NoSuchCondition, check_binding
 from localcloud.rights.plan import PlanError, grants_of_plan, is_plan, plan_variable
-from localcloud.rights.resources import bucket_name, has_policy
+from localcloud.rights.resources import has_policy
 from localcloud.rights.roles import OWNER_ROLE, UnknownRole
 from ops import people
-from ops.cloud.resources import places
 from ops.failures import UserError
-from ops.gpu.names import Names
+from ops.gpu.rights import places_of_people
 from ops.rehearsal.planning import planned
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, give, make_secret
 from ops.settings import Settings
@@ -210,11 +209,7 @@ def rights_of_people(works: Iterable[str], settings: Settings) -> Iterator[Grant
 
 def _places(settings: Settings) -> dict[str, str]:
     """Return the resources that ops/people.py names, without those that are not emulated."""
-    names = Names.of(settings)
-    found = places(settings)
-    for on, bucket in ((people.INPUT, "input"), (people.OUTPUT, "output")):
-        found[on] = bucket_name(names.bucket(bucket))
-    return {on: name for on, name in found.items() if has_policy(name)}
+    return {on: name for on, name in places_of_people(settings).items() if has_policy(name)}
 
 
 def environment_of(emulator: Emulator, settings: Settings, work: str = "") -> dict[str, str]:

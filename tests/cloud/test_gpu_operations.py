@@ -13,6 +13,7 @@ from ops.failures import UserError
 from ops.gpu import checkup, evidence, smoke, status
 from ops.gpu.names import SERVICES, Names
 from ops.gpu.uploads import Uploads
+from ops.people import GPU_WORK
 from tests.cloud_operators import CloudOperator
 from tests.cloud_runs import PROJECT, REGION
 from tests.emulated import add_image, post, request, write_service_account_key
@@ -291,7 +292,10 @@ def test_a_project_with_everything_is_ready(lane, owner):
     lines = found(ended)
     assert lines["account"].endswith(OPERATOR)
     assert "3 GPUs allowed, 3 wanted" in lines["GPU quota"]
-    assert lines["permissions"].endswith("may: gpu-build, gpu-deploy, gpu-destroy")
+    may = {work: lines[f"right to {work}"].partition("  may: ")[2] for work in GPU_WORK}
+    assert (may["deploy the lane"], may["smoke"]) == ("gpu-build, gpu-deploy, gpu-destroy", "gpu-smoke")
+    assert may["watch"].startswith("gpu-status, gpu-logs, as far as is known; not asked: ")
+    assert may["upload"].startswith("upload, as far as is known; not asked: ")
     assert lines["names"].endswith(f"{names.stem} is free")
     assert all(line.startswith("  ok ") for what, line in lines.items() if what != "terraform"), ended.output
     assert ended.last_line == "ready for invoke gpu-deploy"
@@ -369,8 +373,10 @@ def test_a_person_who_may_not_deploy_is_told_the_missing_roles(tmp_path):
 
         ended = check(person, PROJECT_ID=PROJECT, REGION=OPEN_REGION)
 
-    line = found(ended)["permissions"]
+    lines = found(ended)
+    line = lines["right to deploy the lane"]
     assert line.lstrip().startswith("missing")
+    assert lines["right to smoke"].lstrip().startswith("ok")
     assert "may not: run.services.setIamPolicy on the project (run.admin); " in line
     for role in ("run.admin", "artifactregistry.admin", "resourcemanager.projectIamAdmin"):
         give = f"gcloud projects add-iam-policy-binding {PROJECT} --member MEMBER"
@@ -378,7 +384,7 @@ def test_a_person_who_may_not_deploy_is_told_the_missing_roles(tmp_path):
     for role in ("workflows.admin", "storage.admin", "iam.serviceAccountAdmin", "monitoring.editor"):
         assert f"({role})" not in line
     assert ended.exit_code == 1
-    assert "permissions" in ended.last_line
+    assert "right to deploy the lane" in ended.last_line
 
 
 def test_a_dry_run_of_the_check_prints_its_commands(owner):

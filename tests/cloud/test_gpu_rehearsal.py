@@ -2,9 +2,16 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from ops.environment import read_settings
+from ops.failures import UserError
+from ops.people import GPU_WORK
+from ops.rehearsal import gpu_lane
+from ops.run_request import RunRequest
+from ops.shell import Shell
 from tests.experiments import POPULATIONS, calibrated
 from tests.needs import need_program
 from tests.operators import Operator
@@ -41,6 +48,30 @@ def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_
     assert "denied" not in ended.output
     assert int(re.fullmatch(r"rehearsed in (\d+) s", ended.last_line)[1]) < MOST_SECONDS
     assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+@pytest.mark.timeout(MOST_SECONDS)
+@pytest.mark.parametrize(
+    ("role", "permission"),
+    [
+        ("iam.serviceAccountAdmin", "iam.serviceAccounts.create"),
+        ("iam.serviceAccountUser", "iam.serviceAccounts.actAs"),
+    ],
+)
+def test_a_role_that_the_person_who_deploys_lacks_fails_a_rehearsal_with_the_permission(
+    operator, monkeypatch, role, permission
+):
+    work = GPU_WORK[gpu_lane.DEPLOYER]
+    others = tuple(each for each in work.rights if each.role != role)
+    assert len(others) == len(work.rights) - 1
+    monkeypatch.setitem(GPU_WORK, gpu_lane.DEPLOYER, replace(work, rights=others))
+    settings = read_settings(operator.environ)
+
+    with pytest.raises(UserError) as failed:
+        gpu_lane.rehearse(Shell(environment=operator.environ), settings, RunRequest("trial"))
+
+    assert failed.value.exit_code == 1
+    assert f"denied: deploy-the-lane@example.com may not {permission} on projects/" in failed.value.problem
 
 
 def test_a_rehearsal_whose_tables_differ_fails_and_keeps_the_files(operator):

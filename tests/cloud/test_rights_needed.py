@@ -12,10 +12,12 @@ import pytest
 
 from localcloud.rights.grants import grants_of
 from localcloud.rights.roles import BASIC_ROLES
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import UserError
+from ops.gpu import logs, smoke, status
+from ops.gpu.rights import places_of_people
 from ops.gpu.uploads import Uploads
-from ops.people import WORK, rights_of
+from ops.people import BUCKET, GPU_WORK, WORK, Right, Work
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
 from ops.rehearsal.rights import Bindings, person
@@ -24,7 +26,16 @@ from tests.emulated import names_in
 from tests.experiments import POPULATIONS, REPOSITORY, calibrated, write_repository
 from tests.governed_lanes import PLANNED, BatchLane
 from tests.gpu_lanes import SENTENCE, gpu_lane
-from tests.rights_records import Record, narrower, reasons, without
+from tests.rights_records import (
+    REASONS_OF_PEOPLE,
+    Listed,
+    Record,
+    narrower,
+    reasons,
+    unasked,
+    unlisted,
+    without,
+)
 from tests.terraform_plans import configured, plans
 from tests.web_services import FORECAST, SENTIMENT
 
@@ -33,24 +44,36 @@ NOT_GIVEN = {
     "roles/storage.legacyObjectReader": "it stands for an entry of an ACL; Google advises against those, and "
     "what objectViewer has beside it has no effect under a condition, or lists a bucket of inputs",
 }
+USERS = [work for work in GPU_WORK if work != "deploy the lane"]  # see test_rights_to_deploy.py
 OF_GOOGLE = {"roles/eventarc.serviceAgent"}  # whose permissions Google changes as it needs
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)  # the first test waits until all is used that people use
 
 
 @pytest.fixture(scope="module")
-def of_batch(tmp_path_factory):
-    """The record of two runs, one over a left claim, a build, a job by hand, checks, and a report."""
+def batch(tmp_path_factory):
+    """The record of the Batch lane, of which its people use everything, and the names of its resources."""
     with configured(tmp_path_factory) as configuration:
         plan = plans(configuration)(**PLANNED)
     with BatchLane.of_plan(plan, tmp_path_factory.mktemp("batch")) as lane:
+        lane.set_token()
         lane.build()
-        lane.leave_claim(lane.run())
+        lane.cancel()
+        lane.upload_from_here()
+        lane.start_single_job()
+        first = lane.run()
+        lane.leave_claim(first)
         lane.run(lane.run_id())
         lane.run_single_job()
-        lane.look()
+        lane.look(first)
         lane.check()
         lane.report()
-        yield lane.record()
+        yield lane.record(), places_of_people(lane.settings)
+
+
+@pytest.fixture(scope="module")
+def of_batch(batch):
+    """The record of two runs, one over a left claim, a build, a job by hand, checks, and a report."""
+    return batch[0]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +87,9 @@ def gpu(tmp_path_factory):
     subprocess.run(pack, check=True)
     words = ("--clock-speed", "60", "--idle-seconds", "100000", "--rights-of", PROJECT)
     models = f"{FORECAST},{SENTIMENT}"
-    with gpu_lane(tmp_path_factory.mktemp("state"), *words, archive=archive, MODELS=models) as lane:
+    state, deployer = tmp_path_factory.mktemp("state"), "deploy the lane"
+    with gpu_lane(state, *words, archive=archive, deployer=deployer, MODELS=models) as lane:
+        lane.admit(*USERS)
         addresses = lane.emulator.storage, lane.emulator.apis
         policies = {holder: policy_of(*addresses, holder) for holder in lane_holders(lane)}
         yield lane, [grant for each in policies.items() for grant in grants_of(*each)], archive
@@ -72,14 +97,30 @@ def gpu(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def of_gpu(gpu):
-    """The record of an experiment whose upload is told twice, and of a sentence."""
+    """The record of an experiment whose upload is told twice, and of what people do with a lane."""
     lane, grants, archive = gpu
+    use(lane, archive.with_name("b.txt"))
     lane.deliver("trial.tar.gz", 2)
     generation = lane.upload("trial.tar.gz", archive.read_bytes())
     ended = lane.ended("trial.tar.gz", generation, number=2)
     lane.done("a.txt", lane.upload("a.txt", SENTENCE))
     assert [each["state"] for each in ended] == ["SUCCEEDED", "SUCCEEDED"]
     return Record.of(lane.emulator, PROJECT, grants)
+
+
+def use(lane, file):
+    """Do what people do with a lane: upload and look at it and at results, watch, and have it tested."""
+    file.write_bytes(SENTENCE)
+    uploads = Uploads(lane.cloud_of("upload"), lane.names)
+    generation = [uploads.upload(file, file.name) for _ in range(2)][-1]  # over the first one, too
+    result = lane.done(file.name, generation)
+    uploads.result(result)
+    folder = result["result"].rpartition("/")[0]
+    for place in (f"gs://{lane.names.bucket('input')}/", f"{folder}/"):
+        uploads.cloud.read(["storage", "ls", place], echo=False)
+    status.show_status(lane.cloud_of("watch"), 5)
+    logs.show_logs(lane.cloud_of("watch"), result["key"], "", "", 10, follow=False)
+    smoke.smoke(lane.cloud_of("smoke"))
 
 
 def lane_holders(lane):
@@ -162,23 +203,42 @@ def test_no_narrower_role_would_do(record):
     assert not {grant.role for grant in of_accounts(record)} & set(BASIC_ROLES)
 
 
-def test_each_person_asks_only_for_what_the_list_of_its_work_has(of_batch):
-    people = {person(work): work for work in WORK}
-    asked = [each for each in of_batch.questions if each.member in people]
-
-    beyond = {
-        (people[each.member], each.permission)
-        for each in asked
-        if each.permission not in permissions_for(people[each.member])
-    }
-
-    assert {people[each.member] for each in asked} == set(WORK) - {"deploy"}  # nothing is applied here
-    assert sorted(beyond) == []
+PEOPLE = [("of_batch", [work for work in WORK if work != "deploy"]), ("of_gpu", USERS)]
 
 
-def permissions_for(name):
-    """Return the permissions that a work needs, with those of the work before it."""
-    return {each for right in rights_of(name) for each in right.permissions}
+@pytest.mark.parametrize(("lane", "works"), PEOPLE, ids=["Batch", "GPU"])
+def test_each_person_asks_only_for_what_the_list_of_its_work_has(request, lane, works):
+    record = request.getfixturevalue(lane)
+
+    asked = {each.member for each in record.questions}
+
+    assert {work for work in WORK | GPU_WORK if person(work) in asked} >= set(works)
+    assert person("deploy") not in asked  # nothing is applied here
+    assert unlisted(record, works) == []
+
+
+def test_each_permission_of_a_list_is_asked_of_the_person_who_does_the_work_or_has_a_reason(
+    batch, gpu, of_gpu
+):
+    of_batch, places = batch
+    idle = unasked(of_batch, {work: WORK[work] for work in WORK}, places)
+    idle += unasked(of_gpu, {work: GPU_WORK[work] for work in USERS}, places_of_people(gpu[0].settings))
+
+    of_others = [each for each in reasons(REASONS_OF_PEOPLE) if each.work != "deploy the lane"]
+    explained = {(each.work, each.role, part) for each in of_others for part in each.permissions}
+
+    assert [each for each in idle if not each.has_reason] == []
+    assert explained - {(each.work, each.role, each.permission) for each in idle} == set()
+
+
+def test_a_permission_that_nobody_is_asked_for_is_found(batch):
+    record, places = batch
+    more = Right.of("storage.legacyBucketReader", BUCKET, "storage.buckets.get storage.multipartUploads.list")
+    works = {"build": Work((), (*WORK["build"].rights, more))}
+
+    found = [each for each in unasked(record, works, places) if not each.has_reason]
+
+    assert found == [Listed("build", more.role, BUCKET, "storage.multipartUploads.list")]
 
 
 def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made_once_it_may(gpu, of_gpu):
@@ -188,6 +248,8 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     uploads = Uploads(lane.cloud, lane.names)
     explained = lane.emulator.apis, PROJECT
     rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
+    output = lane.names.bucket("output")
+    before = names_in(lane.emulator, output, "work/")
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("denied.txt", SENTENCE)
@@ -195,7 +257,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
             uploads.ended(uploads.execution_of("denied.txt", generation))
         with pytest.raises(UserError) as unplanned, denials_explained(*explained, None):
             raise UserError("the same")
-    work = names_in(lane.emulator, lane.names.bucket("output"), "work/")
+    work = names_in(lane.emulator, output, "work/")
     again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
     path = f"/workflows/{lane.names.workflow}/executions"
     started = lane.api("POST", path, json={"argument": json.dumps(again)})["name"].rpartition("/")[2]
@@ -208,7 +270,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     assert f"{denied}gcloud run services add-iam" in str(unplanned.value)
     assert str(unplanned.value).endswith(f"--member {taken.member} --role {taken.role} --condition None")
     assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
-    assert len([name for name in work if name.endswith("/claim.json")]) == 2  # of the others
+    assert {name for name in work if name.endswith("/claim.json")} <= set(before)  # those of the others
 
 
 def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_starts_once_it_may(

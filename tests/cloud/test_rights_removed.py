@@ -8,7 +8,7 @@ import pytest
 
 from localcloud.rights.grants import grants_of
 from localcloud.rights.resources import bucket_name
-from modeling.failures import MAY_NOT_COUNT_YET
+from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import UserError
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of

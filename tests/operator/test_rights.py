@@ -12,11 +12,14 @@ from localcloud.members import OWNER, member, token_of
 from localcloud.process import running
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
+from ops.cloud.resources import places
 from ops.environment import read_settings
 from ops.gcloud import GcloudError, Refusal, in_parallel
 from ops.gpu import evidence as gpu_evidence
+from ops.gpu.names import Names
+from ops.gpu.rights import OWN_BUCKETS, places_of_people
+from ops.people import GPU_WORK, Right, roles_of
 from ops.people import PROJECT as THE_PROJECT
-from ops.people import Right, roles_of
 from ops.project import evidence, rights
 from ops.project.checkup import Finding, Level, ask_all
 from ops.shell import Shell
@@ -65,7 +68,7 @@ class Person:
         return Cloud.of(Shell(environment=self.environ), self.settings)
 
     def findings(self) -> dict[str, Finding]:
-        return {each.what: each for each in ask_all(rights.of_works(self.cloud, self.settings, ()))}
+        return {each.what: each for each in ask_all(rights.of_works(self.cloud, places(self.settings), ()))}
 
     def gcloud(self, command: str) -> None:
         program, *words = shlex.split(command)
@@ -193,6 +196,44 @@ def test_a_right_of_an_earlier_kind_of_work_is_missing_for_the_later_one(cloud):
     found = Person(cloud).findings()["right to check"]
 
     assert (found.level, found.detail) == (Level.WARNING, "may all that it adds, but not run: see there")
+
+
+def of_the_gpu_lane(person: Person) -> dict[str, Finding]:
+    """Return the findings of `invoke gpu-check` about a person."""
+    asked_on = places_of_people(person.settings)
+    questions = rights.of_works(person.cloud, asked_on, (), GPU_WORK, to_come=OWN_BUCKETS)
+    return {each.what: each for each in ask_all(questions)}
+
+
+def test_each_kind_of_work_in_the_gpu_lane_has_a_finding_before_its_buckets_are_there(cloud):
+    give(cloud, "workflows.viewer", "workflows.invoker", "run.viewer")
+
+    found = of_the_gpu_lane(Person(cloud))
+
+    assert levels(found) == {
+        "permissions": Level.OK,  # that a deployment makes the buckets is no doubt
+        "upload": Level.OK,
+        "watch": Level.WARNING,
+        "smoke": Level.WARNING,
+        "deploy the lane": Level.MISSING,
+    }
+    assert found["right to upload"].detail.startswith("may: upload, as far as is known; not asked: gs://")
+    watch = found["right to watch"]
+    assert watch.detail == "may not: logging.logEntries.list on the project (logging.viewer)"
+    assert watch.fix.endswith("--role roles/logging.viewer --condition None")
+    assert found["right to smoke"].detail == "may all that it adds, but not watch: see there"
+    assert "not asked yet: gs://" in found["permissions"].detail
+
+
+def test_a_bucket_of_the_gpu_lane_that_is_there_is_asked_about(cloud):
+    person = Person(cloud)
+    create_bucket(cloud, Names.of(person.settings).bucket("input"), PROJECT)
+
+    upload = of_the_gpu_lane(person)["right to upload"]
+
+    assert upload.level is Level.WARNING
+    assert "storage.objects.create, storage.objects.delete, " in upload.detail
+    assert "on the input bucket (storage.objectUser)" in upload.detail
 
 
 def test_what_does_not_exist_yet_is_no_denial(cloud):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from ops.people import (
     roles_of,
 )
 from tests.experiments import REPOSITORY
+from tests.rights_records import REASONS_OF_PEOPLE, reasons
 
 WORKS = WORK | GPU_WORK
 DEPLOYS = {"deploy", "deploy the lane"}
@@ -75,7 +77,8 @@ def test_each_permission_of_a_work_is_in_the_role_that_is_given_for_it(name):
 
     assert all(right.permissions for right in rights)
     lacking = {
-        right.place: set(right.permissions) - permissions_of(f"roles/{right.role}") for right in rights
+        right.place: {*right.permissions, *right.made} - permissions_of(f"roles/{right.role}")
+        for right in rights
     }
     assert not {place: each for place, each in lacking.items() if each}
 
@@ -108,6 +111,16 @@ def test_only_who_deploys_may_act_as_every_account():
     wide = {name for name in WORKS if "iam.serviceAccounts.actAs" in allowed(roles_of(name), PROJECT)}
 
     assert wide == DEPLOYS
+
+
+def test_the_reasons_of_who_deploys_name_each_resource_of_terraform_and_no_other():
+    files = (REPOSITORY / "terraform").glob("*.tf")
+    there = re.findall(r'^(?:resource|data) "(\w+)"', "\n".join(map(Path.read_text, files)), re.M)
+
+    reasons_to_deploy = [each.reason for each in reasons(REASONS_OF_PEOPLE) if each.work == "deploy"]
+
+    assert set(re.findall(r"\bgoogle_\w+", " ".join(reasons_to_deploy))) == set(there)
+    assert all(re.match(r"google_\w+|the gcs backend", each) for each in reasons_to_deploy)
 
 
 def test_an_owner_may_do_everything_that_is_asked_on_the_project():
