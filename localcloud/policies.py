@@ -102,13 +102,13 @@ def replaced(
     bindings = asked.get("bindings") or []
     for binding in bindings:
         _check_binding(binding, asked.get("version", 0), has_account, known)
-    if is_enforced():
-        _note({member for each in bindings for member in each.get("members", [])} - known)
     kept = [each for each in bindings if each.get("members")]
     policy: Policy = {"bindings": kept}
     if version := asked.get("version"):
         policy["version"] = version
     configs = _checked_audits(asked.get("auditConfigs") or []) if audits else old.get("auditConfigs")
+    if is_enforced():
+        _note({member for each in kept for member in each["members"]} - known)
     return {**policy, **({"auditConfigs": configs} if configs else {})}
 
 

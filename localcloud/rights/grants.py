@@ -67,7 +67,7 @@ def allowing(
 def note_on(members: Iterable[str]) -> str:
     """Return a line about those members that stand for others who are not known here; "" without any."""
     found = sorted({each for each in members if each.partition(":")[0] in _OF_UNKNOWN})
-    return f"{', '.join(found)}: counts for nobody here, since who is in it is not known" if found else ""
+    return f"{', '.join(found)}: no effect here, since its members are not known" if found else ""
 
 
 def check_binding(role: str, members: Iterable[str], condition: str = "") -> None:

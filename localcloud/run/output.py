@@ -56,8 +56,8 @@ class RevisionLog:
     def request(self, facts: dict[str, Any], trace: str, reason: str = "") -> None:
         """Write an answered request; `reason` is why Cloud Run itself answered, if it did.
 
-        It has the time of its end. Google does not say whether that of its begin would be right, as it is on
-        App Engine, so readers must live with both (ops/gpu/evidence.py).
+        The entry has the time at which the request ended. Google does not say whether Cloud Run uses that, or
+        the time at which it began, as App Engine does.
         """
         status = facts["status"]
         severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"

@@ -4,6 +4,7 @@ They are checked in objects.py and buckets.py, where the lock is held.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +52,14 @@ NO_CONDITIONS = Preconditions()
 
 def whole_number(query: Mapping[str, Any], name: str) -> int | None:
     """Return a number of a query or of a body, where it may be a text."""
-    text = query.get(name)
-    if text is None:
+    found = query.get(name)
+    if found is None:
         return None
-    try:
-        return int(text)
-    except (TypeError, ValueError):
-        raise ApiError(400, f"{name} must be a whole number, not {text!r}.") from None
+    if not isinstance(found, bool | float):  # int() would take those
+        with suppress(TypeError, ValueError):
+            if abs(number := int(found)) < 2**63:
+                return number
+    raise ApiError(400, f"{name} must be a whole number of 64 bits, not {found!r:.50}.")
 
 
 def _failed(name: str, wanted: int, found: int, is_unchanged: bool = False) -> ApiError:

@@ -99,9 +99,9 @@ def _begin(entry: Mapping[str, Any]) -> datetime:
 def _end(entry: Mapping[str, Any]) -> datetime:
     """Return the end of what an entry describes.
 
-    An entry of a request has how long it took, and by what users measured on App Engine the time at which the
-    request began: https://github.com/googleapis/google-cloud-go/issues/1598. Cloud Run's documentation does
-    not say. If that time is the end after all, the entry was received then.
+    An entry of a request says how long it took. Users measured on App Engine that its time is the start:
+    https://github.com/googleapis/google-cloud-go/issues/1598. Cloud Run's documentation does not say. If that
+    time is the end after all, the entry was received then.
     """
     latency = entry.get("httpRequest", {}).get("latency", "0s")
     end = _begin(entry) + timedelta(seconds=float(latency.removesuffix("s")))

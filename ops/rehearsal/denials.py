@@ -19,7 +19,7 @@ from ops.rehearsal.rights import Bindings
 
 
 @contextmanager
-def denials_explained(apis: str, project: str, rights: Bindings | None) -> Iterator[None]:
+def denials_explained(apis: str, project: str, bindings: Bindings | None) -> Iterator[None]:
     """Raise an error that lists what was denied in a block; its exit code is 1.
 
     Not every refusal stops a run: a workflow without the right to log finishes. If the block succeeds, what
@@ -30,9 +30,9 @@ def denials_explained(apis: str, project: str, rights: Bindings | None) -> Itera
     except UserError as error:
         if not (rows := _denied(apis)):
             raise
-        raise _error(error.problem, rows, project, rights) from None
+        raise _error(error.problem, rows, project, bindings) from None
     if rows := [row for row in _denied(apis) if not row.get("later")]:
-        raise _error("all was done, but not everything was allowed", rows, project, rights)
+        raise _error("all was done, but not everything was allowed", rows, project, bindings)
 
 
 def asked(apis: str) -> list[dict[str, Any]]:
@@ -49,24 +49,24 @@ def _denied(apis: str) -> list[dict[str, Any]]:
 
 
 def _error(
-    problem: str, rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings | None
+    problem: str, rows: Sequence[Mapping[str, Any]], project: str, bindings: Bindings | None
 ) -> UserError:
-    lines = (_line(row, rows, project, rights or Bindings((), "")) for row in rows)
+    lines = (_line(row, rows, project, bindings or Bindings((), "")) for row in rows)
     return UserError("\n".join([problem, *lines]), exit_code=1)
 
 
-def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings) -> str:
+def _line(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, bindings: Bindings) -> str:
     member, permission, resource = row["member"], row["permission"], row["resource"]
     denied = f"denied: {member.partition(':')[2]} may not {permission} on {resource}"
     if later := row.get("later"):
         return f"{denied} yet: {later[0]['role']} was given, and does not count so soon"
-    own = _allowing(row, project, (each for each in rights.grants if each.member == member))
+    own = _allowing(row, project, (each for each in bindings.grants if each.member == member))
     if own and not _is_of_people(member):
         grant = own[0]
         condition = f" if {grant.condition}" if grant.condition else ""
         given = f"{grant.role} on {grant.holder}{condition}"
-        return f"{denied}: {rights.source} gives it ({given}): {rights.applied_by}"
-    grant = own[0] if own else _as_others(row, project, rights.grants) or _new(row, rows, project, rights)
+        return f"{denied}: {bindings.source} gives it ({given}): {bindings.applied_by}"
+    grant = own[0] if own else _as_others(row, project, bindings.grants) or _new(row, rows, project, bindings)
     if not grant.role:
         return f"{denied}; no role that is known has it"
     return f"{denied}: {Resource(grant.holder).command(grant.role, member, grant.condition)}"
@@ -95,7 +95,9 @@ def _as_others(row: Mapping[str, Any], project: str, known: Collection[Grant]) -
     return min(_allowing(row, project, alike), key=rank, default=None)
 
 
-def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, rights: Bindings) -> Grant:
+def _new(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str, bindings: Bindings
+) -> Grant:
     """Return a grant that nobody has, of all that the member was denied there; its role may be ""."""
 
     def place(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -103,7 +105,7 @@ def _new(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], project: str
 
     holder, member = place(row)
     together = {each["permission"] for each in rows if place(each) == (holder, member)}
-    return Grant(holder, _role(row["permission"], together, holder, rights.grants), member)
+    return Grant(holder, _role(row["permission"], together, holder, bindings.grants), member)
 
 
 def _role(permission: str, together: Collection[str], holder: str, known: Collection[Grant]) -> str:

@@ -37,7 +37,7 @@ def check_words(file: str | None, who: str | None, furnish: bool) -> None:
 def with_rights(
     request: CloudRequest, settings: Settings, file: str, who: str, iam_delay_seconds: int = 0
 ) -> CloudRequest:
-    """Return the request for a cloud that enforces the rights of a file, in the shell of a person.
+    """Return the request for a cloud that enforces the rights of a file, in the shell of a person; say whose.
 
     `who` is what the person does, as ops/people.py names it, with - for a space; "" is the project's owner.
 
@@ -54,8 +54,8 @@ def with_rights(
                     f"{option}: only with --rights FILE, since nobody is denied anything without it"
                 )
         return request
-    rights, project = Bindings.of_file(Path(file)), settings.project_id or PROJECT
-    if (planned := rights.names.get("project_id", project)) != project:
+    bindings, project = Bindings.of_file(Path(file)), settings.project_id or PROJECT
+    if (planned := bindings.names.get("project_id", project)) != project:
         raise UserError(
             f"--rights {file}: for project {planned}, not {project}", fix=f"export PROJECT_ID={planned}"
         )
@@ -63,16 +63,11 @@ def with_rights(
     if who and who not in works:
         raise UserError(f"--as {who}: use one of {', '.join(works)}{did_you_mean(who, works)}")
     member = person(works[who]) if who else ""
+    print(f"rights: of {file}, once `invoke localcloud --furnish` has been called in the shell")
+    print(f"the shell's user: {member or OWNER}", flush=True)
+    if note := note_on(grant.member for grant in bindings.grants):
+        print(f"rights: {note}", file=sys.stderr)
     return replace(request, rights=Path(file), member=member, iam_delay_seconds=iam_delay_seconds)
-
-
-def announce(request: CloudRequest) -> None:
-    """Print who the shell's user is, and when the rights are in force."""
-    if request.rights:
-        print(f"rights: of {request.rights}, once `invoke localcloud --furnish` has been called in the shell")
-        print(f"the shell's user: {request.member or OWNER}", flush=True)
-        if note := note_on(grant.member for grant in Bindings.of_file(request.rights).grants):
-            print(f"rights: {note}", file=sys.stderr)
 
 
 def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) -> None:
@@ -112,12 +107,12 @@ def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) ->
     cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
-def _give(storage: str, apis: str, rights: Bindings, settings: Settings) -> None:
+def _give(storage: str, apis: str, bindings: Bindings, settings: Settings) -> None:
     """Give rights to accounts and people, and say which wait for their resources."""
-    wanted = rights.with_people(WORK | GPU_WORK, settings)
+    wanted = bindings.with_people(WORK | GPU_WORK, settings)
     missing = give(storage, apis, wanted.grants)
     waiting = sum(grant.holder in missing for grant in wanted.grants)
-    print(f"rights: {counted(len(wanted.grants) - waiting, 'binding')} of {rights.source} and of people")
+    print(f"rights: {counted(len(wanted.grants) - waiting, 'binding')} of {bindings.source} and of people")
     if waiting:
         print(
             f"rights: {counted(waiting, 'binding')} will be given by another --furnish, once there is "

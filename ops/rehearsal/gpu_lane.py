@@ -61,7 +61,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         are then kept.
     """
     _refuse_options(request)
-    rights = Bindings.of_file(wanted.file) if wanted.file else None
+    bindings = Bindings.of_file(wanted.file) if wanted.file else None
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
@@ -70,13 +70,13 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         settings = with_experiment(settings, request.exp_id, folder)
         archive = experiment.packed(shell, settings, request.exp_id, folder)
         deployed = _for_emulator(settings, folder)
-        deployed = rights.named(deployed) if rights else deployed
+        deployed = bindings.named(deployed) if bindings else deployed
         words = ["--clock-speed", str(CLOCK_SPEED), "--rights-of", deployed.project_id]
         words += ["--iam-delay", str(wanted.iam_delay_seconds)]
         with running(folder / "cloud", *words) as emulator:
             rehearsal = _Rehearsal.on(emulator, deployed, folder)
-            with denials_explained(emulator.apis, deployed.project_id, rights), without_commands():
-                rehearsal.run(archive, settings, request, rights, wanted.iam_delay_seconds / CLOCK_SPEED)
+            with denials_explained(emulator.apis, deployed.project_id, bindings), without_commands():
+                rehearsal.run(archive, settings, request, bindings, wanted.iam_delay_seconds / CLOCK_SPEED)
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
@@ -134,14 +134,14 @@ class _Rehearsal:
         archive: Path,
         settings: Settings,
         request: RunRequest,
-        rights: Bindings | None,
+        bindings: Bindings | None,
         real_delay_seconds: float,
     ) -> None:
         self.add_images()
         self.admit(DEPLOYER)
         time.sleep(real_delay_seconds)  # people have had their roles for long
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
-        self.give(rights)
+        self.give(bindings)
         used_first(self.emulator, real_delay_seconds, lambda: self.check_health("health"))
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
@@ -160,17 +160,17 @@ class _Rehearsal:
             if left := self.instances():
                 raise UserError(f"{counted(len(left), 'instance')} left after the removal", exit_code=1)
 
-    def give(self, rights: Bindings | None) -> None:
+    def give(self, bindings: Bindings | None) -> None:
         """Give the person who uploads its roles; rights that are given replace those of the deployment."""
-        if rights:
+        if bindings:
             for holder in self.holders():
                 clear(self.emulator.storage, self.emulator.apis, holder)
-        self.admit(DEPLOYER, USER, rights=rights)
+        self.admit(DEPLOYER, USER, bindings=bindings)
 
-    def admit(self, *works: str, rights: Bindings | None = None) -> None:
+    def admit(self, *works: str, bindings: Bindings | None = None) -> None:
         """Give rights, if there are any, and those of the people who do some works."""
-        rights = rights or Bindings((), "the deployment")
-        rights.with_people(works, self.cloud.settings).apply(self.emulator)
+        bindings = bindings or Bindings((), "the deployment")
+        bindings.with_people(works, self.cloud.settings).apply(self.emulator)
 
     def holders(self) -> list[str]:
         """Return the resources of the lane whose policies a deployment sets."""

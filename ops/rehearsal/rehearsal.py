@@ -58,16 +58,18 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         check_engine(shell)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wanted.file))
     with kept_folder(settings) as folder:
-        rights = of_a_rehearsal(shell, for_emulator(settings), wanted, folder)
+        bindings = of_a_rehearsal(shell, for_emulator(settings), wanted, folder)
         settings = with_experiment(settings, request.exp_id, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
-        settings = rights.named(settings) if rights else settings
+        settings = bindings.named(settings) if bindings else settings
         request = replace(request, seed=done.manifest.seed)  # which may have been drawn
         delay_seconds = wanted.iam_delay_seconds
-        with _emulator(shell, settings, request, folder, bool(rights), delay_seconds) as emulator:
+        with _emulator(shell, settings, request, folder, bool(bindings), delay_seconds) as emulator:
             request = replace(request, docker=False)
-            in_cloud = _run_in_cloud(emulator, settings, request, folder, rights, delay_seconds / CLOCK_SPEED)
+            in_cloud = _run_in_cloud(
+                emulator, settings, request, folder, bindings, delay_seconds / CLOCK_SPEED
+            )
         _compare(in_cloud, digests_here(done))
 
 
@@ -88,7 +90,7 @@ def _run_in_cloud(
     settings: Settings,
     request: RunRequest,
     folder: Path,
-    rights: Bindings | None,
+    bindings: Bindings | None,
     real_delay_seconds: float,
 ) -> dict[str, str]:
     """Run an experiment on an emulated cloud to its end; return the digests of its outputs.
@@ -97,17 +99,17 @@ def _run_in_cloud(
     """
 
     def cloud_of(work: str = "") -> Cloud:
-        environment = environment_of(emulator, settings, work if rights else "")
+        environment = environment_of(emulator, settings, work if bindings else "")
         return Cloud.of(Shell(environment=environment), settings)
 
     populate(emulator.storage, emulator.apis, settings)
-    if rights:
+    if bindings:
         if real_delay_seconds:  # people have had their roles for long; only the apply is recent
-            replace(rights, grants=()).with_people(PEOPLE, settings).apply(emulator)
+            replace(bindings, grants=()).with_people(PEOPLE, settings).apply(emulator)
             time.sleep(real_delay_seconds)
-        rights = rights.with_people(PEOPLE, settings)
-        rights.apply(emulator)
-    with denials_explained(emulator.apis, settings.project_id, rights), without_commands():
+        bindings = bindings.with_people(PEOPLE, settings)
+        bindings.apply(emulator)
+    with denials_explained(emulator.apis, settings.project_id, bindings), without_commands():
         deploy(cloud_of(), folder / "environment.yaml")
         path = used_first(emulator, real_delay_seconds, lambda: _run(cloud_of("run"), request))
         return _digests_in(cloud_of("look"), path)

@@ -100,12 +100,14 @@ class Bindings:
             raise UserError(
                 f"--rights {source}: no JSON; write it with {PLAN}, not with `terraform plan -out`"
             ) from None
-        rights = cls.of_plan(content, source) if is_plan(content) else cls(_recorded(content, source), source)
-        if not rights.grants:
+        bindings = (
+            cls.of_plan(content, source) if is_plan(content) else cls(_recorded(content, source), source)
+        )
+        if not bindings.grants:
             raise UserError(
                 f"--rights {source}: gives nobody a role; name a plan of terraform/ or terraform/gpu/"
             )
-        for grant in rights.grants:
+        for grant in bindings.grants:
             if not has_policy(grant.holder):
                 raise UserError(f"{source}: {grant.holder!r} is no resource that has a policy")
             if not MEMBER.fullmatch(grant.member):
@@ -114,10 +116,10 @@ class Bindings:
                 check_binding(grant.role, [grant.member], grant.condition)
             except (UnknownRole, UnreadableCondition, NoSuchCondition) as error:
                 raise UserError(f"{source}: {grant.role} of {grant.member}: {error}") from None
-        return rights._of_one_project()
+        return bindings._of_one_project()
 
     def _of_one_project(self) -> "Bindings":
-        """Return the rights with the name of their project, if they give any in one."""
+        """Return the bindings with the name of their project, if any is in one."""
         by_project = {found[1]: each for each in self.grants if (found := _IN_A_PROJECT.match(each.holder))}
         project = self.names.get("project_id") or min(by_project, default="")
         for other in sorted(by_project.keys() - {project}):
@@ -171,9 +173,9 @@ def of_a_rehearsal(shell: Shell, settings: Settings, request: RightsRequest, fol
             raise UserError(f"--rights: terraform/ cannot be planned ({error}); {FIX}") from None
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
         return None
-    rights = Bindings.of_plan(plan, "the plan of terraform/")
-    shell.report(f"rights: {counted(len(rights.grants), 'binding')} of {rights.source}, and people's")
-    return rights
+    bindings = Bindings.of_plan(plan, "the plan of terraform/")
+    shell.report(f"rights: {counted(len(bindings.grants), 'binding')} of {bindings.source}, and people's")
+    return bindings
 
 
 def _recorded(content: object, source: str) -> tuple[Grant, ...]:

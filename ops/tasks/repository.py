@@ -46,7 +46,6 @@ def localcloud(
     settings = read_settings()
     request = local_cloud.CloudRequest(clock_speed, docker, storage_port or 0, apis_port or 0)
     request = furnishing.with_rights(request, settings, rights or "", as_ or "", iam_delay)
-    furnishing.announce(request)
     local_cloud.run_emulator(Shell(dry_run), settings, request)
 
 

@@ -16,7 +16,7 @@ from tests.localcloud.jobs import LOCATION, PROJECT, job, shell
 from tests.localcloud.run_api import HOST, PLACE, service
 
 BUCKET, WORKFLOW = "bucket-of-hostile-bodies", f"{LOCATION}/workflows/w"
-WRONG = ("x", 3, True, [], ["x"], [["x"]], [{"x": 3}], {"x": 3}, {}, None)
+WRONG = ("x", 3, -1, 1.5, 10**30, True, [], ["x"], [["x"]], [{"x": 3}], {"x": 3}, {}, None)
 POLICY = {
     "policy": {
         "version": 3,

@@ -128,7 +128,7 @@ def test_an_automatic_grant_is_on_the_record(enforced):
 # -- members who stand for others
 
 WHO_KNOWS = ["group:g@my-lab.example", "domain:my-lab.example", "principalSet://iam.googleapis.com/pools/p/*"]
-NOBODY = "counts for nobody here, since who is in it is not known"
+NOBODY = "no effect here, since its members are not known"
 
 
 @pytest.mark.parametrize("everybody", ["allUsers", "allAuthenticatedUsers"])

@@ -217,7 +217,7 @@ def test_a_shell_with_rights_says_at_its_start_which_members_count_for_nobody(op
     )
 
     assert ended.exit_code == 0, ended.output
-    assert "rights: group:g@example.com: counts for nobody here" in ended.output
+    assert "rights: group:g@example.com: no effect here" in ended.output
 
 
 def test_a_record_may_name_buckets_and_accounts_of_other_projects(operator):
