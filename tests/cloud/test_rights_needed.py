@@ -46,7 +46,7 @@ NOT_GIVEN = {
 }
 USERS = [work for work in GPU_WORK if work != "deploy the lane"]  # see test_rights_to_deploy.py
 OF_GOOGLE = {"roles/eventarc.serviceAgent"}  # whose permissions Google changes as it needs
-pytestmark = pytest.mark.timeout(900)  # the first test waits until all is used that people use
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def batch(tmp_path_factory):
         lane.start_single_job()
         first = lane.run()
         lane.leave_claim(first)
-        lane.run(lane.run_id())
-        lane.run_single_job()
+        lane.run(first.run_id)
+        lane.run_single_job(first.run_id)
         lane.look(first)
         lane.check()
         lane.report()
@@ -72,7 +72,9 @@ def batch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def of_batch(batch):
-    """The record of two runs, one over a left claim, a build, a job by hand, checks, and a report."""
+    """The record of the Batch lane: a token, a build, a cancelled run, an upload of a repository, stage A
+    by hand, two runs, one over a left claim, stage C by hand, a look at all that, checks, and a report.
+    """
     return batch[0]
 
 
@@ -141,6 +143,7 @@ def of_accounts(record):
     return [grant for grant in record.grants if not grant.member.startswith("user:")]
 
 
+@pytest.mark.timeout(900)  # here each lane is used, by everybody and for everything
 def test_the_bindings_are_enough(record):
     assert len(of_accounts(record)) > 20
     assert len(record.questions) > 50
@@ -241,6 +244,11 @@ def test_a_permission_that_nobody_is_asked_for_is_found(batch):
     assert found == [Listed("build", more.role, BUCKET, "storage.multipartUploads.list")]
 
 
+def claims_in(lane):
+    names = names_in(lane.emulator, lane.names.bucket("output"), "work/")
+    return [name for name in names if name.endswith("/claim.json")]
+
+
 def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made_once_it_may(gpu, of_gpu):
     lane, grants, _ = gpu
     service = f"projects/{PROJECT}/locations/{REGION}/services/{lane.names.service('preprocess')}"
@@ -248,8 +256,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     uploads = Uploads(lane.cloud, lane.names)
     explained = lane.emulator.apis, PROJECT
     rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
-    output = lane.names.bucket("output")
-    before = names_in(lane.emulator, output, "work/")
+    before = claims_in(lane)
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("denied.txt", SENTENCE)
@@ -257,7 +264,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
             uploads.ended(uploads.execution_of("denied.txt", generation))
         with pytest.raises(UserError) as unplanned, denials_explained(*explained, None):
             raise UserError("the same")
-    work = names_in(lane.emulator, output, "work/")
+    after = claims_in(lane)
     again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
     path = f"/workflows/{lane.names.workflow}/executions"
     started = lane.api("POST", path, json={"argument": json.dumps(again)})["name"].rpartition("/")[2]
@@ -270,7 +277,8 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     assert f"{denied}gcloud run services add-iam" in str(unplanned.value)
     assert str(unplanned.value).endswith(f"--member {taken.member} --role {taken.role} --condition None")
     assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
-    assert {name for name in work if name.endswith("/claim.json")} <= set(before)  # those of the others
+    assert before  # those of the others
+    assert after == before
 
 
 def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_starts_once_it_may(
