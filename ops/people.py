@@ -187,7 +187,7 @@ WORK = {
             Right.of(
                 "secretmanager.admin",
                 PROJECT,
-                "secretmanager.secrets.create secretmanager.versions.add",
+                "secretmanager.secrets.create secretmanager.versions.add,list",
                 without=SECRET,
                 note="to make the secret",
             ),
