@@ -13,7 +13,7 @@ from dataclasses import dataclass
 PROJECT, BUCKET, REGISTRY, SECRET = "the project", "the bucket", "the registry", "the secret"
 BATCH, BUILDER, BUILD = "the Batch account", "the builder's account", "the build account"
 STATE, BILLING = "the bucket of the state", "the billing account"
-INPUT, MODELS, OUTPUT = (f"the {name} bucket" for name in ("input", "models", "output"))  # of the GPU lane
+INPUT, MODELS, OUTPUT = "the input bucket", "the models bucket", "the output bucket"  # of the GPU lane
 PAGE_WIDTH = 120  # columns of a page
 
 
@@ -187,7 +187,7 @@ WORK = {
             Right.of(
                 "secretmanager.admin",
                 PROJECT,
-                "secretmanager.secrets.create secretmanager.versions.add",
+                "secretmanager.secrets.create secretmanager.versions.add,list",
                 without=SECRET,
                 note="to make the secret",
             ),

@@ -9,7 +9,6 @@ import io
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from localcloud.process import Cloud as Emulator
 from localcloud.process import running
 from ops.cloud import executions, failed_tasks
 from ops.cloud.cloud import Cloud
-from ops.cloud.executions import Execution, follow
+from ops.cloud.executions import follow
 from ops.cloud.log_reader import LogRequest
 from ops.gpu import evidence as gpu_evidence
 from ops.images import cloud_build
@@ -33,12 +32,14 @@ from ops.rehearsal.populate import deploy, populate
 from ops.rehearsal.rights import Bindings, environment_of
 from ops.run_request import RunRequest
 from ops.runs import cloud_run, uploads
+from ops.runs.cloud_run import Started
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.watching import download, run_logs, status
-from tests.emulated import commit_all, names_in, offer_repository, post, request
+from tests.emulated import commit_all, offer_repository, post, request
 from tests.experiments import POPULATIONS, sampled_twice, write_repository
 from tests.needs import need_program
+from tests.null_clouds import wait_until
 from tests.rights_records import Record
 from tests.terraform_plans import NEEDED
 
@@ -52,6 +53,7 @@ PLANNED = {
 }
 DOCKER_BUILDER = "gcr.io/cloud-builders/docker"
 CLOCK_SPEED = "60"
+JOB_SECONDS = 120  # real ones, until the first job of a run is there
 
 
 @dataclass(frozen=True)
@@ -113,29 +115,23 @@ class BatchLane:
     def forget(self) -> None:
         request("DELETE", f"{self.emulator.apis}/_emulator/rights")
 
-    def run(self, run_id: str = "") -> Execution:
-        """Run the experiment to its end, or a run of it once more; return the execution."""
+    def run(self, run_id: str = "") -> Started:
+        """Run the experiment to its end, or a run of it once more."""
         started = cloud_run.start(self.cloud("run"), RunRequest("trial", run_id))
         follow(started.execution, with_commands=False)
-        return started.execution
+        return started
 
-    def run_id(self) -> str:
-        """Return the id of the newest run."""
-        names = names_in(self.emulator, self.settings.bucket_name, "trial/")
-        return max(name.split("/")[1] for name in names)
-
-    def leave_claim(self, execution: Execution) -> None:
-        """Leave the claim of an execution behind, as one that was cancelled leaves it."""
-        name = f"trial/{self.run_id()}/execution.json"
+    def leave_claim(self, ended: Started) -> None:
+        """Leave the claim of an execution on its run behind, as one that was cancelled leaves it."""
+        name = f"trial/{ended.run_id}/execution.json"
         url = f"{self.emulator.storage}/upload/storage/v1/b/{self.settings.bucket_name}/o?uploadType=media"
-        claim = {"execution": execution.execution_id}
+        claim = {"execution": ended.execution.execution_id}
         request("POST", url, params={"name": name}, json=claim).raise_for_status()
 
     def cancel(self) -> None:
         """Start a run, and cancel it while its first job is there."""
         started = cloud_run.start(self.cloud("run"), RunRequest("trial"))
-        while not started.execution.jobs():
-            time.sleep(0.2)
+        wait_until(started.execution.jobs, seconds=JOB_SECONDS)
         executions.cancel(self.cloud("run"), started.execution.execution_id)
 
     def upload_from_here(self) -> None:
@@ -144,9 +140,9 @@ class BatchLane:
         for _ in range(2):
             uploads.upload_forecast(cloud, self.folder / "forecasts", f"gs://{cloud.bucket}/here/1/")
 
-    def look(self, execution: Execution) -> None:
-        """Read what runs say and have made; those tasks are named that failed, if any did."""
-        cloud = self.cloud("look")
+    def look(self, ended: Started) -> None:
+        """Read what runs say and have made, and name the tasks that failed, if any did."""
+        cloud, execution = self.cloud("look"), ended.execution
         executions.show_execution(cloud, execution.execution_id)
         failed_tasks.failed_tasks(cloud, execution.jobs()["runner"])
         status.show_status(cloud, "trial", status.HOURS, watch=False)
@@ -157,9 +153,9 @@ class BatchLane:
         """Start stage A of a new run by hand."""
         job_submission.submit(self.cloud("run single jobs"), "builder", RunRequest("trial"))
 
-    def run_single_job(self) -> None:
-        """Run stage C of the newest run again, by hand."""
-        request = RunRequest("trial", self.run_id())
+    def run_single_job(self, run_id: str) -> None:
+        """Run stage C of a run again, by hand."""
+        request = RunRequest("trial", run_id)
         job_submission.submit(self.cloud("run single jobs"), "output", request, None, wait=True)
 
     def check(self) -> None:

@@ -1,8 +1,8 @@
-"""Records of what was asked in an emulated cloud, held to the grants that were in force.
+"""Records of what was asked in an emulated cloud, compared with the grants that were in force.
 
 A grant is needed if without it something on the record would be denied; what it allows beyond the record
-needs a reason, in tests/cloud/rights_reasons.csv. Of people, not the roles but the permissions that
-ops/people.py lists are held to the record: those without a question have a reason in people_reasons.csv.
+needs a reason, in tests/cloud/rights_reasons.csv. Of people's roles, only the permissions that ops/people.py
+lists are compared: those without a question have a reason in people_reasons.csv.
 """
 
 import csv
@@ -72,11 +72,16 @@ class Record:
         asked = question.member, question.permission, question.resource
         return frozenset(allowing(there, *asked, datetime.now(UTC)))
 
-    def denied_without(self, grant: Grant) -> list[Question]:
-        """Return what would have been denied without a grant."""
+    def denied_without(self, *grants: Grant) -> list[Question]:
+        """Return what would have been denied without some grants."""
         others = list(self.grants)
-        others.remove(grant)  # once: of two that are the same, neither is needed
-        return [each for each in self.questions if grant in each.by and not self.allowing(each, others)]
+        for grant in grants:
+            others.remove(grant)  # once: of two that are the same, neither is needed
+        return [
+            each
+            for each in self.questions
+            if each.by.intersection(grants) and not self.allowing(each, others)
+        ]
 
     def used(self, grant: Grant) -> frozenset[str]:
         """Return the permissions that a grant allowed on the record."""
@@ -134,42 +139,76 @@ class Listed:
         )
 
 
-def unasked(record: Record, works: Mapping[str, Work], known: Mapping[str, str]) -> list[Listed]:
-    """Return what is listed and was not asked on the record of the person who does the work, there.
+@dataclass(frozen=True)
+class People:
+    """A record, and the resources that people have roles on."""
 
-    `known` has the names of resources, as ops/people.py calls them.
-    """
+    record: Record
+    places: Mapping[str, str]  # names of resources, by what ops/people.py calls them
+    made: tuple[str, ...] = ()  # names of the buckets that a person creates
 
-    def was_asked(work: str, right: Right, permission: str) -> bool:
-        return any(
-            (each.member, each.permission) == (person(work), permission)
-            and any((by.role, by.holder) == (f"roles/{right.role}", known.get(right.on)) for by in each.by)
-            for each in record.questions
+    def unasked(self, works: Mapping[str, Work]) -> list[Listed]:
+        """Return what is listed and was not asked of the person who does the work, there."""
+        return [
+            each
+            for work in works
+            for right in works[work].rights
+            for each in _listed(work, right)
+            if each.permission not in self.record.used(self._grant(work, right))
+        ]
+
+    def unlisted(self, works: Iterable[str]) -> list[tuple[str, str, str]]:
+        """Return the works whose person was asked for what their list does not have, with what it was.
+
+        What is listed counts where its own role allows it, not where another one does.
+        """
+        return sorted(
+            {
+                (work, each.permission, each.resource)
+                for work in works
+                for each in self.record.questions
+                if each.member == person(work)
+                and not any(self._is_listed(each, work, right) for right in rights_of(work))
+            }
         )
 
-    return [
-        Listed(work, right.role, right.on, permission)
-        for work in works
-        for right in works[work].rights
-        for permission in (*right.permissions, *right.made)
-        if not was_asked(work, right, permission)
-    ]
+    def _is_listed(self, question: Question, work: str, right: Right) -> bool:
+        is_made = not set(self.made).isdisjoint(holders(question.resource, self.record.project))
+        listed = (*right.permissions, *right.made) if is_made else right.permissions
+        return question.permission in listed and self._grant(work, right) in question.by
+
+    def needless(self, works: Mapping[str, Work]) -> list[tuple[str, str, str]]:
+        """Return the works with each role, and its place, without which nothing would be denied.
+
+        Roles whose permissions all have a reason are left out.
+        """
+        return [
+            (work, *right.place)
+            for work in works
+            for right in works[work].rights
+            if not self._is_needed(work, right, works[work].rights)
+            and not all(each.has_reason for each in _listed(work, right))
+        ]
+
+    def _is_needed(self, work: str, right: Right, rights: Iterable[Right]) -> bool:
+        """Return whether something would be denied without a right of a work.
+
+        It must do without those rights, too, that are needed only as long as something does not exist.
+        """
+        grant = self._grant(work, right)
+        if grant not in self.record.grants:
+            return False
+        until_then = {self._grant(work, each) for each in rights if each.without} - {grant}
+        anyway = self.record.denied_without(*until_then)
+        return any(each not in anyway for each in self.record.denied_without(grant, *until_then))
+
+    def _grant(self, work: str, right: Right) -> Grant:
+        """Return the grant of a right to the person who does a work; on "" if the resource has no name."""
+        return Grant(self.places.get(right.on, ""), f"roles/{right.role}", person(work))
 
 
-def unlisted(record: Record, works: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return the works whose person was asked for what their list does not have, with what it was."""
-    found = set()
-    for work in works:
-        rights = list(rights_of(work))
-        listed = {each for right in rights for each in right.permissions}
-        made = {each for right in rights for each in right.made}
-        for each in record.questions:
-            is_listed = each.permission in listed or (
-                each.permission in made and each.resource.startswith("projects/_/buckets/")
-            )
-            if each.member == person(work) and not is_listed:
-                found.add((work, each.permission, each.resource))
-    return sorted(found)
+def _listed(work: str, right: Right) -> list[Listed]:
+    return [Listed(work, right.role, right.on, each) for each in (*right.permissions, *right.made)]
 
 
 @contextmanager

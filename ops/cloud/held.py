@@ -15,10 +15,9 @@ from modeling.plain_text import one_line
 from ops import gcloud
 from ops.cloud.checks import account_in, gcloud_config
 from ops.cloud.cloud import Cloud
-from ops.cloud.resources import Resource, places
+from ops.cloud.resources import Resource
 from ops.failures import TRY_AGAIN, UserError
 from ops.people import Right
-from ops.settings import Settings
 
 ANSWER_SECONDS = 30
 MOST_AT_ONCE = 100  # permissions in a request
@@ -37,7 +36,6 @@ class Held:
     unknown: Mapping[str, frozenset[str]] = field(default_factory=dict)  # to the service
     not_asked: Mapping[str, str] = field(default_factory=dict)  # and why
     absent: frozenset[str] = frozenset()  # those of not_asked that do not exist
-    to_come: frozenset[str] = frozenset()  # those of absent that need not exist yet
 
     def missing(self, right: Right) -> list[str]:
         """Return the permissions of a right that the person does not have; none of a resource not asked."""
@@ -67,26 +65,17 @@ def member_of(account: str) -> str:
     return f"{kind}:{account}"
 
 
-def resources_of(settings: Settings) -> dict[str, Resource]:
-    """Return the resources that the settings name, as people.py calls them."""
-    return _resources(places(settings))
-
-
-def _resources(known: Mapping[str, str]) -> dict[str, Resource]:
-    return {on: Resource(name) for on, name in known.items()}
-
-
-def ask(cloud: Cloud, rights: Iterable[Right], known: Mapping[str, str] | None = None) -> Held:
+def ask(cloud: Cloud, rights: Iterable[Right], known: Mapping[str, str]) -> Held:
     """Return which of the permissions of some rights the person has; a dry run prints the commands alone.
 
-    `known` has the names of resources, as people.py calls them; by default those that the settings name.
+    `known` has the names of resources, by what people.py calls them; rights on others are not asked for.
 
     Raises
     ------
     UserError
         There is no login (exit code 2), or a service does not answer (75).
     """
-    resources = resources_of(cloud.settings) if known is None else _resources(known)
+    resources = {on: Resource(name) for on, name in known.items()}
     wanted: dict[str, dict[str, None]] = {}
     for right in rights:
         if right.on in resources:

@@ -1,7 +1,6 @@
 """What the person may do: a question for each kind of work of ops/people.py, with the missing roles."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 
 from ops.cloud.cloud import Cloud
@@ -31,43 +30,49 @@ def of_works(
     known : mapping
         The names of the resources that the settings name, as people.py calls them.
     to_come : collection of str
-        Those of them of which it is no doubt that they do not exist yet.
+        Those of them that a deployment makes, so they may be missing.
     """
     shown = {name: work for name, work in works.items() if any(each.on in known for each in _always(work))}
 
     @cache
     def held() -> Held:
-        found = ask(cloud(), [right for work in shown.values() for right in work.rights], known)
-        return replace(found, to_come=found.absent.intersection(to_come))
+        return ask(cloud(), [right for work in shown.values() for right in work.rights], known)
 
     return [
-        Question(ASKED, lambda: asked(held()), after),
+        Question(ASKED, lambda: asked(held(), to_come), after),
         *(
             Question(
-                f"right to {name}", lambda name=name: _may(held(), works, name), (ASKED,), work.is_needed
+                f"right to {name}",
+                lambda name=name: _may(held(), works, name, to_come),
+                (ASKED,),
+                work.is_needed,
             )
             for name, work in shown.items()
         ),
     ]
 
 
-def asked(held: Held) -> Answer:
-    """Return how many permissions were asked for, and what could not be asked, which is no denial."""
+def asked(held: Held, to_come: Collection[str] = ()) -> Answer:
+    """Return how many permissions were asked for, and what could not be asked, which is no denial.
+
+    What is `to_come` may be missing.
+    """
     if not held.account:  # a dry run
         return Answer("")
     number = sum(map(len, held.granted.values()))
     limit = "conditions on the names of objects are not seen"
     said = f"{counted(number, 'permission')} on {counted(len(held.granted), 'resource')}; {limit}"
-    doubts = [*dict.fromkeys(why for on, why in held.not_asked.items() if on not in held.to_come)]
+    later = _later(held, to_come)
+    doubts = [*dict.fromkeys(why for on, why in held.not_asked.items() if on not in later)]
     if refused := sorted(set().union(*held.unknown.values())):
         doubts.append(f"the service does not tell of {', '.join(refused)}")
-    later = [f"not asked yet: {held.not_asked[on]}" for on in held.not_asked if on in held.to_come]
-    said = "; ".join([said, *later, *(f"not asked: {each}" for each in doubts)])
+    not_yet = [f"not asked yet: {why}" for on, why in held.not_asked.items() if on in later]
+    said = "; ".join([said, *not_yet, *(f"not asked: {each}" for each in doubts)])
     return Answer(said, is_warning=bool(doubts))
 
 
-def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
-    """Return whether the person has all rights that count in the project.
+def verdict(held: Held, rights: Sequence[Right], tasks: str, to_come: Collection[str] = ()) -> Answer:
+    """Return whether the person has all rights that count in the project; what is `to_come` may be missing.
 
     Raises
     ------
@@ -83,18 +88,26 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str) -> Answer:
     if denied:
         parts = ", ".join(dict.fromkeys(right.only_for for right in denied))
         return Answer(f"may: {tasks}; not for {parts}: {said}", is_warning=True, fix=fix)
-    if unasked := dict.fromkeys(right.on for right in counting if right.on in held.not_asked):
-        why = "; ".join(dict.fromkeys(held.not_asked[on] for on in unasked))
-        is_warning = not held.to_come.issuperset(unasked)
-        return Answer(f"may: {tasks}, as far as is known; not asked: {why}", is_warning)
-    return Answer(f"may: {tasks}")
+    unasked = {right.on: held.not_asked[right.on] for right in counting if right.on in held.not_asked}
+    if not unasked:
+        return Answer(f"may: {tasks}")
+    is_warning = not _later(held, to_come).issuperset(unasked)
+    said = f"not asked{'' if is_warning else ' yet'}: {'; '.join(dict.fromkeys(unasked.values()))}"
+    if any(right.on in held.granted for right in counting):
+        said = f"may: {tasks}, as far as is known; {said}"
+    return Answer(said, is_warning)
 
 
-def _may(held: Held, works: Mapping[str, Work], name: str) -> Answer:
+def _later(held: Held, to_come: Collection[str]) -> frozenset[str]:
+    """Return what does not exist, and need not exist yet."""
+    return held.absent.intersection(to_come)
+
+
+def _may(held: Held, works: Mapping[str, Work], name: str, to_come: Collection[str]) -> Answer:
     if not held.account:
         return Answer("")
     work = works[name]
-    answer = verdict(held, work.rights, ", ".join(work.tasks) or name)
+    answer = verdict(held, work.rights, ", ".join(work.tasks) or name, to_come)
     for before in _before(works, work):
         try:
             verdict(held, works[before].rights, "")

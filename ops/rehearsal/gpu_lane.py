@@ -43,7 +43,7 @@ from ops.settings import Settings
 from ops.shell import Shell
 from ops.terminal import counted, print_step, timed
 
-# The works of the people who take part: of who deploys and removes, and of who uploads and waits for results.
+# The works of the people who take part: DEPLOYER deploys and removes; USER uploads and reads results.
 DEPLOYER, USER = "deploy the lane", "smoke"
 CLOCK_SPEED = 60  # the quarter of an hour after which an idle instance stops takes 15 seconds
 WAIT_SECONDS = 240  # for instances to stop

@@ -46,6 +46,10 @@ class Started:
     execution: Execution
     path: str
 
+    @property
+    def run_id(self) -> str:
+        return self.path.rstrip("/").rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Origin:

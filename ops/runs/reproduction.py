@@ -138,12 +138,11 @@ class _InCloud:
         then = Cloud.of(self.cloud.shell, settings)
         started = cloud_run.start(then, _request(request, metadata), origin)
         then.shell.end_if_dry_run()
-        again = started.path.rstrip("/").rpartition("/")[2]
         cloud_run.print_how_to_follow(started.execution)
-        words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {again}"
+        words = f"--exp-id {request.exp_id} --run-id {request.run_id} --compare-with {started.run_id}"
         print(f"compare  invoke reproduce --cloud {words}  (if this terminal is closed first)")
         follow(started.execution)
-        return again
+        return started.run_id
 
     def _origin(self, request: RunRequest, metadata: dict[str, Any]) -> Origin:
         """Return the image and repository of a run; refuse a run without them."""

@@ -7,10 +7,11 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from localcloud.rights.grants import grants_of
+from localcloud.rights.grants import Grant, grants_of
 from localcloud.rights.roles import BASIC_ROLES
 from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import UserError
@@ -18,6 +19,7 @@ from ops.gpu import logs, smoke, status
 from ops.gpu.rights import places_of_people
 from ops.gpu.uploads import Uploads
 from ops.people import BUCKET, GPU_WORK, WORK, Right, Work
+from ops.people import PROJECT as THE_PROJECT
 from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.policies import policy_of
 from ops.rehearsal.rights import Bindings, person
@@ -29,11 +31,11 @@ from tests.gpu_lanes import SENTENCE, gpu_lane
 from tests.rights_records import (
     REASONS_OF_PEOPLE,
     Listed,
+    People,
+    Question,
     Record,
     narrower,
     reasons,
-    unasked,
-    unlisted,
     without,
 )
 from tests.terraform_plans import configured, plans
@@ -46,12 +48,12 @@ NOT_GIVEN = {
 }
 USERS = [work for work in GPU_WORK if work != "deploy the lane"]  # see test_rights_to_deploy.py
 OF_GOOGLE = {"roles/eventarc.serviceAgent"}  # whose permissions Google changes as it needs
-pytestmark = pytest.mark.timeout(900)  # the first test waits until all is used that people use
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
-    """The record of the Batch lane, of which its people use everything, and the names of its resources."""
+    """The Batch lane, of which its people have used everything."""
     with configured(tmp_path_factory) as configuration:
         plan = plans(configuration)(**PLANNED)
     with BatchLane.of_plan(plan, tmp_path_factory.mktemp("batch")) as lane:
@@ -62,18 +64,20 @@ def batch(tmp_path_factory):
         lane.start_single_job()
         first = lane.run()
         lane.leave_claim(first)
-        lane.run(lane.run_id())
-        lane.run_single_job()
+        lane.run(first.run_id)
+        lane.run_single_job(first.run_id)
         lane.look(first)
         lane.check()
         lane.report()
-        yield lane.record(), places_of_people(lane.settings)
+        yield People(lane.record(), places_of_people(lane.settings))
 
 
 @pytest.fixture(scope="module")
 def of_batch(batch):
-    """The record of two runs, one over a left claim, a build, a job by hand, checks, and a report."""
-    return batch[0]
+    """The record of the Batch lane: a token, a build, a cancelled run, an upload of a repository, stage A
+    by hand, two runs, one over a left claim, stage C by hand, a look at all that, checks, and a report.
+    """
+    return batch.record
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +145,7 @@ def of_accounts(record):
     return [grant for grant in record.grants if not grant.member.startswith("user:")]
 
 
+@pytest.mark.timeout(900)  # here each lane is used, by everybody and for everything
 def test_the_bindings_are_enough(record):
     assert len(of_accounts(record)) > 20
     assert len(record.questions) > 50
@@ -203,26 +208,63 @@ def test_no_narrower_role_would_do(record):
     assert not {grant.role for grant in of_accounts(record)} & set(BASIC_ROLES)
 
 
-PEOPLE = [("of_batch", [work for work in WORK if work != "deploy"]), ("of_gpu", USERS)]
+@pytest.fixture(scope="module")
+def gpu_people(gpu, of_gpu):
+    return People(of_gpu, places_of_people(gpu[0].settings))
 
 
-@pytest.mark.parametrize(("lane", "works"), PEOPLE, ids=["Batch", "GPU"])
-def test_each_person_asks_only_for_what_the_list_of_its_work_has(request, lane, works):
-    record = request.getfixturevalue(lane)
+LANES = {
+    "batch": {work: WORK[work] for work in WORK if work != "deploy"},
+    "gpu_people": {work: GPU_WORK[work] for work in USERS},
+}
 
-    asked = {each.member for each in record.questions}
+
+@pytest.fixture(params=LANES, ids=["Batch", "GPU"])
+def people(request):
+    """The people of one lane after the other, and their works."""
+    return request.getfixturevalue(request.param), LANES[request.param]
+
+
+def test_each_person_asks_only_for_what_the_list_of_its_work_has(people):
+    found, works = people
+
+    asked = {each.member for each in found.record.questions}
 
     assert {work for work in WORK | GPU_WORK if person(work) in asked} >= set(works)
     assert person("deploy") not in asked  # nothing is applied here
-    assert unlisted(record, works) == []
+    assert found.unlisted(works) == []
+
+
+def test_what_is_asked_elsewhere_than_where_it_is_listed_is_found(batch):
+    permission = "secretmanager.versions.get"  # listed on the secret
+    other = f"{batch.places[THE_PROJECT]}/secrets/other"
+    by = Grant(batch.places[THE_PROJECT], "roles/secretmanager.viewer", person("run"))
+    asked = Question(person("run"), permission, other, frozenset({by}))
+    more = replace(batch.record, questions=(*batch.record.questions, asked))
+
+    assert replace(batch, record=more).unlisted(["run"]) == [("run", permission, other)]
+
+
+def test_without_any_one_role_a_person_would_be_denied_something_or_the_role_has_a_reason(people):
+    found, works = people
+
+    assert found.needless(works) == []
+
+
+def test_a_role_that_another_one_covers_is_found(batch):
+    wider = Grant(batch.places[THE_PROJECT], "roles/storage.admin", person("build"))
+    more = replace(batch.record, grants=(*batch.record.grants, wider))
+
+    assert replace(batch, record=more).needless({"build": WORK["build"]}) == [
+        ("build", "storage.legacyBucketReader", BUCKET),
+        ("build", "storage.objectUser", BUCKET),
+    ]
 
 
 def test_each_permission_of_a_list_is_asked_of_the_person_who_does_the_work_or_has_a_reason(
-    batch, gpu, of_gpu
+    batch, gpu_people
 ):
-    of_batch, places = batch
-    idle = unasked(of_batch, {work: WORK[work] for work in WORK}, places)
-    idle += unasked(of_gpu, {work: GPU_WORK[work] for work in USERS}, places_of_people(gpu[0].settings))
+    idle = batch.unasked(WORK) + gpu_people.unasked(LANES["gpu_people"])
 
     of_others = [each for each in reasons(REASONS_OF_PEOPLE) if each.work != "deploy the lane"]
     explained = {(each.work, each.role, part) for each in of_others for part in each.permissions}
@@ -232,13 +274,17 @@ def test_each_permission_of_a_list_is_asked_of_the_person_who_does_the_work_or_h
 
 
 def test_a_permission_that_nobody_is_asked_for_is_found(batch):
-    record, places = batch
     more = Right.of("storage.legacyBucketReader", BUCKET, "storage.buckets.get storage.multipartUploads.list")
     works = {"build": Work((), (*WORK["build"].rights, more))}
 
-    found = [each for each in unasked(record, works, places) if not each.has_reason]
+    found = [each for each in batch.unasked(works) if not each.has_reason]
 
     assert found == [Listed("build", more.role, BUCKET, "storage.multipartUploads.list")]
+
+
+def claims_in(lane):
+    names = names_in(lane.emulator, lane.names.bucket("output"), "work/")
+    return [name for name in names if name.endswith("/claim.json")]
 
 
 def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made_once_it_may(gpu, of_gpu):
@@ -248,8 +294,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     uploads = Uploads(lane.cloud, lane.names)
     explained = lane.emulator.apis, PROJECT
     rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
-    output = lane.names.bucket("output")
-    before = names_in(lane.emulator, output, "work/")
+    before = claims_in(lane)
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("denied.txt", SENTENCE)
@@ -257,7 +302,7 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
             uploads.ended(uploads.execution_of("denied.txt", generation))
         with pytest.raises(UserError) as unplanned, denials_explained(*explained, None):
             raise UserError("the same")
-    work = names_in(lane.emulator, output, "work/")
+    after = claims_in(lane)
     again = {"input": f"gs://{lane.names.bucket('input')}/denied.txt", "generation": generation}
     path = f"/workflows/{lane.names.workflow}/executions"
     started = lane.api("POST", path, json={"argument": json.dumps(again)})["name"].rpartition("/")[2]
@@ -270,7 +315,8 @@ def test_an_upload_whose_service_may_not_be_called_is_told_with_the_fix_and_made
     assert f"{denied}gcloud run services add-iam" in str(unplanned.value)
     assert str(unplanned.value).endswith(f"--member {taken.member} --role {taken.role} --condition None")
     assert uploads.ended(started)["result"].endswith(f"/results/denied.txt/{generation}/result.json")
-    assert {name for name in work if name.endswith("/claim.json")} <= set(before)  # those of the others
+    assert before  # those of the others
+    assert after == before
 
 
 def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_starts_once_it_may(

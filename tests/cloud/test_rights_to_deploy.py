@@ -3,14 +3,17 @@
 The lane is checked, built, deployed, changed and removed, with exactly the roles of ops/people.py.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from localcloud.process import running
+from localcloud.rights.resources import bucket_name
 from localcloud.rights.roles import permissions_of
 from ops.gpu import checkup
 from ops.gpu.build import build
 from ops.gpu.destroy import destroy
-from ops.gpu.names import SERVICES
+from ops.gpu.names import BUCKETS, SERVICES
 from ops.gpu.rights import places_of_people
 from ops.images import images
 from ops.laptop.local_cloud import STRUCTURE_TEST
@@ -20,7 +23,7 @@ from tests.cloud_runs import PROJECT as NAME
 from tests.emulated import add_image, request
 from tests.governed_lanes import docker_that_builds_nothing
 from tests.gpu_lanes import GpuLane
-from tests.rights_records import REASONS_OF_PEOPLE, Record, reasons, unasked, unlisted
+from tests.rights_records import REASONS_OF_PEOPLE, People, Question, Record, reasons
 from tests.web_services import SENTIMENT
 
 DEPLOYER = "deploy the lane"
@@ -74,13 +77,13 @@ def live(lane):
     checkup.examine(lane.cloud_of(DEPLOYER).shell, lane.settings.model_copy(update={"gpu_type": "none"}))
     lane.deploy(**FIRST)
     lane.deploy(**CHANGED)
-    have_an_upload_worked_on(lane)
+    start_endless_execution(lane)
     destroy(lane.cloud_of(DEPLOYER, **CHANGED), nothing_asked, delete_data=True)
     build(lane.cloud_of(DEPLOYER, **SHARED), force=True)  # in a repository that is then left to others
     destroy(lane.cloud_of(DEPLOYER, **SHARED), nothing_asked)
 
 
-def have_an_upload_worked_on(lane):
+def start_endless_execution(lane):
     """Start an execution that the removal has to cancel."""
     source = lane.emulator.state / "long.yaml"
     source.write_text(
@@ -96,18 +99,34 @@ def nothing_asked(summary):
 
 
 @pytest.fixture(scope="module")
-def record(lane):
-    return Record.of(lane.emulator, NAME, rights_of_people(WORKS, lane.settings))
+def people(lane):
+    record = Record.of(lane.emulator, NAME, rights_of_people(WORKS, lane.settings))
+    names = lane.names
+    buckets = (names.build_bucket, *map(names.bucket, BUCKETS))
+    return People(record, places_of_people(lane.settings), tuple(map(bucket_name, buckets)))
 
 
-def test_who_deploys_is_denied_nothing_and_asks_only_for_what_the_list_has(record):
-    assert len(record.questions) > 50
-    assert record.denied == []
-    assert unlisted(record, WORKS) == []
+def test_who_deploys_is_denied_nothing_and_asks_only_for_what_the_list_has(people):
+    assert len(people.record.questions) > 50
+    assert people.record.denied == []
+    assert people.unlisted(WORKS) == []
 
 
-def test_each_permission_of_the_list_is_asked_or_has_a_reason(lane, record):
-    idle = unasked(record, WORKS, places_of_people(lane.settings))
+def test_what_is_asked_on_a_bucket_of_others_is_found(people):
+    permission, other = "storage.buckets.setIamPolicy", bucket_name("of-others")
+    (by,) = [each for each in people.record.grants if each.role == "roles/storage.admin"]
+    asked = Question(by.member, permission, other, frozenset({by}))
+    more = replace(people.record, questions=(*people.record.questions, asked))
+
+    assert replace(people, record=more).unlisted(WORKS) == [(DEPLOYER, permission, other)]
+
+
+def test_without_any_one_role_something_would_be_denied_or_the_role_has_a_reason(people):
+    assert people.needless(WORKS) == []
+
+
+def test_each_permission_of_the_list_is_asked_or_has_a_reason(people):
+    idle = people.unasked(WORKS)
 
     known = [
         (each.role, part)
@@ -118,11 +137,11 @@ def test_each_permission_of_the_list_is_asked_or_has_a_reason(lane, record):
     assert sorted(known) == sorted((each.role, each.permission) for each in idle)
 
 
-def test_a_permission_that_nobody_is_asked_for_is_found(lane, record):
+def test_a_permission_that_nobody_is_asked_for_is_found(people):
     more = Right.of("run.admin", PROJECT, "run.services.list run.jobs.list", made="run.jobs.get")
     assert {*more.permissions, *more.made} <= permissions_of("roles/run.admin")
 
-    found = unasked(record, {DEPLOYER: Work((), (more,))}, places_of_people(lane.settings))
+    found = people.unasked({DEPLOYER: Work((), (more,))})
 
     assert [each.permission for each in found] == ["run.jobs.list", "run.jobs.get"]
     assert not any(each.has_reason for each in found)

@@ -217,7 +217,7 @@ def test_each_kind_of_work_in_the_gpu_lane_has_a_finding_before_its_buckets_are_
         "smoke": Level.WARNING,
         "deploy the lane": Level.MISSING,
     }
-    assert found["right to upload"].detail.startswith("may: upload, as far as is known; not asked: gs://")
+    assert found["right to upload"].detail.startswith("not asked yet: gs://")
     watch = found["right to watch"]
     assert watch.detail == "may not: logging.logEntries.list on the project (logging.viewer)"
     assert watch.fix.endswith("--role roles/logging.viewer --condition None")
@@ -305,7 +305,8 @@ def test_a_permission_that_a_kind_of_resource_cannot_have_costs_the_others_nothi
     assert requests.post(url, json=asked, headers=headers, timeout=10).status_code == 400
 
     right = Right.of("browser", THE_PROJECT, "resourcemanager.projects.get,list")
-    found = ask(Person(cloud, OWNER).cloud(), [right])
+    owner = Person(cloud, OWNER)
+    found = ask(owner.cloud(), [right], places(owner.settings))
 
     assert found.granted[right.on] == {"resourcemanager.projects.get"}
     assert found.unknown[right.on] == {"resourcemanager.projects.list"}

@@ -1,13 +1,16 @@
 """What the doctor says of people's permissions, and where it asks for them."""
 
+from dataclasses import replace
+
 import pytest
 
 from ops import people
-from ops.cloud.held import Held, address, member_of, resources_of
-from ops.cloud.resources import Resource
+from ops.cloud.held import Held, address, member_of
+from ops.cloud.resources import Resource, places
 from ops.environment import read_settings
 from ops.failures import UserError
 from ops.people import BATCH, BUCKET, BUILDER, PROJECT, REGISTRY, SECRET, Right
+from ops.project.checkup import Answer
 from ops.project.rights import asked, verdict
 
 SETTINGS = {"PROJECT_ID": "my-lab", "BUCKET_NAME": "my-bucket", "GITHUB_PAT_SECRET": "github-pat"}
@@ -17,7 +20,7 @@ SETTINGS = {"PROJECT_ID": "my-lab", "BUCKET_NAME": "my-bucket", "GITHUB_PAT_SECR
 
 
 def held(granted: dict[str, set[str]], **more) -> Held:
-    resources = resources_of(read_settings(SETTINGS))
+    resources = {on: Resource(name) for on, name in places(read_settings(SETTINGS)).items()}
     return Held(
         "ann@my-lab.example", resources, {name: frozenset(each) for name, each in granted.items()}, **more
     )
@@ -56,12 +59,27 @@ def test_what_could_not_be_asked_is_no_denial():
     dark = held({}, not_asked={BATCH: "account x does not exist"}, absent=frozenset({BATCH}))
     refused = held({BATCH: set()}, unknown={BATCH: frozenset({ACT})})
 
-    assert verdict(dark, [USE], "job").detail == (
-        "may: job, as far as is known; not asked: account x does not exist"
+    assert verdict(dark, [USE], "job") == Answer("not asked: account x does not exist", is_warning=True)
+    assert verdict(replace(dark, granted={BUILDER: frozenset({ACT})}), [USE, OF_A], "job") == Answer(
+        "may: job, as far as is known; not asked: account x does not exist", is_warning=True
     )
-    assert verdict(dark, [USE], "job").is_warning
     assert verdict(refused, [USE], "job").detail == "may: job"
     assert "the service does not tell of iam.serviceAccounts.actAs" in asked(refused).detail
+
+
+def test_what_a_deployment_makes_may_be_missing_but_nobody_is_said_to_have_rights_on_it():
+    missing = {BATCH: "account x does not exist"}
+    none_asked = held({}, not_asked=missing, absent=frozenset(missing))
+    one_asked = replace(none_asked, granted={BUILDER: frozenset({ACT})})
+    unreadable = held({}, not_asked={BATCH: "account x: answer 403"})
+
+    assert verdict(none_asked, [USE], "job", {BATCH}) == Answer("not asked yet: account x does not exist")
+    assert verdict(one_asked, [USE, OF_A], "job", {BATCH}) == Answer(
+        "may: job, as far as is known; not asked yet: account x does not exist"
+    )
+    assert verdict(unreadable, [USE], "job", {BATCH}) == Answer("not asked: account x: answer 403", True)
+    assert not asked(none_asked, {BATCH}).is_warning
+    assert asked(unreadable, {BATCH}).is_warning
 
 
 def test_the_right_to_make_something_counts_until_it_exists():
@@ -100,7 +118,7 @@ def test_the_right_to_make_something_counts_until_it_exists():
     ],
 )
 def test_permissions_are_asked_on_what_the_settings_name(settings, on, path):
-    assert resources_of(read_settings(SETTINGS | settings))[on].path.startswith(path)
+    assert Resource(places(read_settings(SETTINGS | settings))[on]).path.startswith(path)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +130,12 @@ def test_permissions_are_asked_on_what_the_settings_name(settings, on, path):
     ],
 )
 def test_what_the_settings_do_not_name_is_not_asked(settings, on):
-    assert on not in resources_of(read_settings(SETTINGS | settings))
+    assert on not in places(read_settings(SETTINGS | settings))
 
 
 def test_a_role_on_a_billing_account_takes_no_condition():
     budget = {"BILLING_ACCOUNT": "012345-6789AB-CDEF01", "MONTHLY_BUDGET_USD": "100"}
-    resource: Resource = resources_of(read_settings(SETTINGS | budget))[people.BILLING]
+    resource = Resource(places(read_settings(SETTINGS | budget))[people.BILLING])
 
     assert resource.command("roles/billing.costsManager", "MEMBER") == (
         "gcloud billing accounts add-iam-policy-binding 012345-6789AB-CDEF01 "
