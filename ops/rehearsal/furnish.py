@@ -3,17 +3,18 @@
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from localcloud.members import OWNER, token_of
-from localcloud.rights.grants import note_on
+from localcloud.rights.grants import Grant, note_on
+from localcloud.rights.resources import BUCKET
 from ops.cloud.cloud import Cloud
 from ops.failures import UserError, did_you_mean
 from ops.laptop.local_cloud import PROJECT, RIGHTS, CloudRequest
 from ops.people import GPU_WORK, WORK
-from ops.rehearsal.policies import give
+from ops.rehearsal.policies import clear, give, policy_of
 from ops.rehearsal.populate import deploy, populate
 from ops.rehearsal.rights import Bindings, person, slug
 from ops.settings import Settings
@@ -107,9 +108,22 @@ def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) ->
     cloud.shell.report(f"ready: project {cloud.project}, gs://{cloud.bucket}, {cloud.settings.workflow_name}")
 
 
+def _empty_kept_policies(storage: str, apis: str, grants: Iterable[Grant], project: str) -> None:
+    """Take from buckets what a cloud gave that has stopped, perhaps by another file: only they are kept."""
+    given = policy_of(storage, apis, f"projects/{project}") or {}
+    if given.get("bindings"):
+        return  # this cloud was furnished before; what its owner has given since stays
+    for bucket in sorted({grant.holder for grant in grants if grant.holder.startswith(BUCKET)}):
+        there = policy_of(storage, apis, bucket) or {}
+        if there.get("bindings"):
+            clear(storage, apis, bucket)
+            print(f"rights: those of gs://{bucket.removeprefix(BUCKET)} before the restart are gone")
+
+
 def _give(storage: str, apis: str, bindings: Bindings, settings: Settings) -> None:
     """Give rights to accounts and people, and say which wait for their resources."""
     wanted = bindings.with_people(WORK | GPU_WORK, settings)
+    _empty_kept_policies(storage, apis, wanted.grants, settings.project_id)
     missing = give(storage, apis, wanted.grants)
     waiting = sum(grant.holder in missing for grant in wanted.grants)
     print(f"rights: {counted(len(wanted.grants) - waiting, 'binding')} of {bindings.source} and of people")

@@ -13,11 +13,22 @@ import subprocess
 
 import pytest
 
+from localcloud.process import running
+from localcloud.rights.grants import Grant
+from localcloud.rights.resources import bucket_name
+from ops.cloud.cloud import Cloud
+from ops.laptop.local_cloud import RIGHTS
+from ops.rehearsal.furnish import furnish_this_shell
+from ops.rehearsal.policies import give, policy_of
+from ops.rehearsal.rights import environment_of
+from ops.settings import Settings
+from ops.shell import Shell
 from tests.experiments import POPULATIONS, sampled
 from tests.needs import need_program, need_terraform
 from tests.operators import Operator, invoke_in, wait_for_file
 from tests.terraform_plans import NEEDED, condition_of, configured, plans
 
+OBJECT_USER = "roles/storage.objectUser"
 PROJECT, BUCKET = NEEDED["project_id"], NEEDED["bucket_name"]
 
 
@@ -153,3 +164,42 @@ def test_a_shell_of_ones_own_is_denied_what_the_work_of_its_user_does_not_need(o
     assert "look@example.com does not have storage.objects.create access" in shell.stderr
     assert "the shell's user: user:look@example.com" in output
     assert process.returncode == 130, output
+
+
+def test_a_cloud_that_is_started_again_has_the_rights_of_its_new_file_and_no_others(
+    operator, planned, tmp_path, capsys
+):
+    settings = Settings(**NEEDED, execution_mode="cloud", registry_host="")
+    taken = 'google_storage_bucket_iam_member.batch_uses_runs["batch"]'
+    account = f"serviceAccount:epymodelingsuite-batch@{PROJECT}.iam.gserviceaccount.com"
+
+    def members_who_use_runs(without: str = "", by_hand: str = "") -> list[set[str]]:
+        """Furnish a cloud twice; return the members who may use objects of the bucket, after each time."""
+        file, found = operator.folder / write_plan(operator, planned(), without), []
+        with running(tmp_path / "state", "--rights-of", PROJECT) as emulator:
+            environment = environment_of(emulator, settings)
+            for _ in range(2):
+                hosts = {
+                    "STORAGE_EMULATOR_HOST": emulator.storage,
+                    "SECRET_MANAGER_EMULATOR_HOST": emulator.apis,
+                    RIGHTS: str(file),
+                }
+                furnish_this_shell(Cloud.of(Shell(environment=environment), settings), hosts)
+                bindings = policy_of(emulator.storage, emulator.apis, bucket_name(BUCKET))["bindings"]
+                found.append(
+                    {who for each in bindings for who in each["members"] if each["role"] == OBJECT_USER}
+                )
+                if by_hand:
+                    give(emulator.storage, emulator.apis, [Grant(bucket_name(BUCKET), OBJECT_USER, by_hand)])
+        return found
+
+    with_it = members_who_use_runs(by_hand="user:ada@example.com")
+    said_at_first = capsys.readouterr().out
+    without_it = members_who_use_runs(without=taken)
+
+    assert account in with_it[0]
+    assert with_it[1] - with_it[0] == {"user:ada@example.com"}  # given by hand in this cloud: it stays
+    assert without_it[0] == without_it[1] == with_it[0] - {account}
+    gone = f"rights: those of gs://{BUCKET} before the restart are gone"
+    assert gone not in said_at_first
+    assert capsys.readouterr().out.count(gone) == 1
