@@ -17,7 +17,9 @@ from urllib.parse import unquote
 from modeling.plain_text import one_line
 from ops.settings import Settings
 
-LEAST_INSIDE = 4  # letters and digits of a name that is replaced inside longer words, too
+# A name is replaced inside longer words, too, if it has so many letters and digits. One word of letters alone
+# needs more: an owner called "flow" would turn "workflow" into a riddle with a simple answer.
+LEAST_INSIDE, LEAST_INSIDE_AS_A_WORD = 4, 8
 _ROUNDS = 4  # a text may be encoded more than once
 
 _END = r"[^\s/'\"`\[\]<>(){},;?&#|*\\:=]"  # a character of a segment of a path
@@ -194,9 +196,11 @@ def _key(name: str) -> str:
 
 
 def _form_of(key: str) -> str:
-    """Return the regular expression of a name; a short one is only a whole word."""
+    """Return the regular expression of a name; a short one is no part of a word."""
     words = key.split("-")
     form = r"[\W_]{1,3}".join(map(re.escape, words))
+    if len(key) < LEAST_INSIDE_AS_A_WORD and key.isalpha():
+        return rf"(?<![^\W\d_]){form}(?![^\W\d_])"  # a digit may follow
     is_short = sum(map(len, words)) < LEAST_INSIDE
     return rf"(?<![^\W_]){form}(?![^\W_])" if is_short else form
 

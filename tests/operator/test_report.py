@@ -203,6 +203,25 @@ def test_a_name_has_the_same_placeholder_everywhere_and_what_is_no_name_stays():
     assert found == [said.replace(PROJECT, "project-1"), "project-1 project-1", 12.5, True, None]
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "shown"),
+    [
+        (
+            "flow",
+            "epymodelingsuite-workflow of flow, flow-2026, flow2, Flow_x",
+            "epymodelingsuite-workflow of {0}, {0}-2026, {0}2, {0}_x",
+        ),
+        ("net", "networks, subnets, net", "networks, subnets, {0}"),
+        ("ada1", "xada1y", "x{0}y"),
+    ],
+)
+def test_a_short_name_is_no_part_of_a_word(name, said, shown):
+    names = Anonymiser()
+    names.learn("owner", name)
+
+    assert names.anonymous(said) == shown.format("owner-1")
+
+
 def test_words_of_the_report_stay_even_if_a_machine_and_its_user_have_the_same_names(tmp_path):
     operator = Operator(tmp_path, sampled())
     named = {"HOSTNAME": "check", "USER": "level", "LOGNAME": "settings", "MY_PASSWORD": "report said"}
