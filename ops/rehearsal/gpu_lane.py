@@ -61,7 +61,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         are then kept.
     """
     _refuse_options(request)
-    bindings = Bindings.of_file(wanted.file) if wanted.file else None
+    bindings = wanted.given("gpu")
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))

@@ -31,7 +31,7 @@ from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.planning import show_commands
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Bindings, RightsRequest, environment_of, of_a_rehearsal
+from ops.rehearsal.rights import Bindings, RightsRequest, environment_of, of_terraform
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -51,14 +51,15 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
-        Rights are required, and there are none (2).
+        Rights are required, and there are none, or a file has none for this lane (2).
     """
     plain = replace(request, docker=False)
+    given = wanted.given("batch")
     if request.docker:
         check_engine(shell)
-    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wanted.file))
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, given))
     with kept_folder(settings) as folder:
-        bindings = of_a_rehearsal(shell, for_emulator(settings), wanted, folder)
+        bindings = given or of_terraform(shell, for_emulator(settings), wanted, folder)
         settings = with_experiment(settings, request.exp_id, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
@@ -73,11 +74,11 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         _compare(in_cloud, digests_here(done))
 
 
-def _print_commands(shell: Shell, settings: Settings, request: RunRequest, file: Path | None) -> None:
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest, given: Bindings | None) -> None:
     folder = Path("rehearsal")
     settings = for_emulator(with_experiment(settings, request.exp_id, folder))
-    if file:
-        settings = Bindings.of_file(file).named(settings)
+    if given:
+        settings = given.named(settings)
     else:
         show_commands(shell, folder)
     cloud = Cloud.of(shell, settings)
