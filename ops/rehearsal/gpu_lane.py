@@ -58,13 +58,14 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A step failed, something was denied, the tables differ, or something is left (exit code 1); the files
-        are then kept.
+        are then kept. There is no gcloud, or the file is none for this lane (2).
     """
     _refuse_options(request)
     bindings = wanted.given("gpu")
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
+    shell.need("gcloud")
     begun = time.monotonic()
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)

@@ -51,13 +51,14 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
-        Rights are required, and there are none, or a file has none for this lane (2).
+        There is no gcloud; or rights are required, and there are none, or a file has none for this lane (2).
     """
     plain = replace(request, docker=False)
     given = wanted.given("batch")
     if request.docker:
         check_engine(shell)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, given))
+    shell.need("gcloud")
     with kept_folder(settings) as folder:
         bindings = given or of_terraform(shell, for_emulator(settings), wanted, folder)
         settings = with_experiment(settings, request.exp_id, folder)

@@ -167,6 +167,7 @@ def test_a_record_is_of_no_lane_and_is_taken_in_both(operator, lane):
 
 def test_rights_that_are_asked_for_are_not_left_out_where_nothing_can_be_planned(operator):
     need_program("terraform")
+    need_program("gcloud")
     (operator.folder / "mirror").mkdir()
     config = operator.folder / "empty.tfrc"
     mirror = operator.folder / "mirror"
@@ -184,6 +185,7 @@ def test_rights_that_are_asked_for_are_not_left_out_where_nothing_can_be_planned
 
 def test_without_terraform_rights_that_are_asked_for_end_with_the_fix(operator):
     (operator.folder / "bin").mkdir()
+    (operator.folder / "bin" / "gcloud").symlink_to(need_program("gcloud"))
 
     ended = operator.invoke("rehearse", "--rights", PATH=str(operator.folder / "bin"))
 
@@ -191,6 +193,19 @@ def test_without_terraform_rights_that_are_asked_for_end_with_the_fix(operator):
     assert ended.last_line.startswith(
         "error: --rights: terraform/ cannot be planned (terraform: no such program; install it); "
     )
+
+
+@pytest.mark.parametrize("lane", ["batch", "gpu"])
+def test_without_gcloud_a_rehearsal_ends_before_any_work(operator, lane):
+    (operator.folder / "bin").mkdir()
+
+    ended = operator.invoke(
+        *("rehearse", "--exp-id", "trial", "--lane", lane), PATH=str(operator.folder / "bin")
+    )
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.lines == ["error: gcloud: no such program; install it"]
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
 
 
 def test_a_dry_run_prints_how_terraform_is_planned(operator):
