@@ -156,6 +156,10 @@ class Bindings:
             )
         return replace(self, names={**self.names, **({"project_id": project} if project else {})})
 
+    def summary(self) -> str:
+        """Return the line that says whose bindings count."""
+        return f"rights: {counted(len(self.grants), 'binding')} of {self.source}, and people's"
+
     def named(self, settings: Settings) -> Settings:
         """Return settings with the names that the grants are for."""
         return settings.model_copy(update=dict(self.names))
@@ -198,7 +202,7 @@ def of_terraform(shell: Shell, settings: Settings, request: RightsRequest, folde
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
         return None
     bindings = Bindings.of_plan(plan, "the plan of terraform/")
-    shell.report(f"rights: {counted(len(bindings.grants), 'binding')} of {bindings.source}, and people's")
+    shell.report(bindings.summary())
     return bindings
 
 

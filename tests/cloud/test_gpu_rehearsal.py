@@ -45,7 +45,9 @@ def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_
     assert lines["idle stop"].endswith("instances, then 0")
     assert lines["sentence, cold start"].endswith("positive, 3 instances started")
     assert "nothing left" in lines
-    assert "denied" not in ended.output
+    assert "denied" not in ended.output.replace("nothing was denied", "")
+    assert "rights: those of the deployment, and people's" in ended.lines
+    assert re.fullmatch(r"rights: \d{2,} questions of \d+ members, nothing was denied", ended.lines[-2])
     assert int(re.fullmatch(r"rehearsed in (\d+) s", ended.last_line)[1]) < MOST_SECONDS
     assert not list((operator.folder / "local").glob("rehearsal-*"))
 
