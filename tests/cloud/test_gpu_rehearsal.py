@@ -1,5 +1,6 @@
 """`invoke rehearse --lane gpu` as it is typed, unattended and with nothing left."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -74,6 +75,21 @@ def test_a_role_that_the_person_who_deploys_lacks_fails_a_rehearsal_with_the_per
 
     assert failed.value.exit_code == 1
     assert f"denied: deploy-the-lane@example.com may not {permission} on projects/" in failed.value.problem
+
+
+def test_a_file_of_rights_is_named_at_the_start_and_replaces_those_of_the_deployment(operator):
+    grant = {"holder": "projects/my-lab-forecasts", "role": "roles/viewer", "member": "user:a@example.com"}
+    record = {"asked": [{"by": [grant | {"condition": ""}]}]}
+    (operator.folder / "rights.json").write_text(json.dumps(record))
+
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--exp-id", "trial", "--rights", "rights.json")
+
+    assert ended.exit_code == 1, ended.output
+    assert ended.lines[0] == "rights: 1 binding of rights.json, and people's"
+    assert re.search(
+        r"^denied: \S+-wf@my-lab-forecasts\S+ may not run\.routes\.invoke on ", ended.output, re.M
+    )
+    assert "nothing was denied" not in ended.output
 
 
 def test_a_rehearsal_whose_tables_differ_fails_and_keeps_the_files(operator):
