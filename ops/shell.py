@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,17 @@ class Shell:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
+    def need(self, program: str) -> None:
+        """Refuse early if a program is missing that a later step starts; a dry run starts none.
+
+        Raises
+        ------
+        UserError
+        """
+        path = {**os.environ, **self.environment}.get("PATH")
+        if not self.dry_run and not shutil.which(program, path=path):
+            raise _missing(program)
+
     def stream(
         self,
         argv: Sequence[str],
@@ -115,7 +127,7 @@ class Shell:
                     start_new_session=True,
                 )
             except FileNotFoundError:
-                raise UserError(f"{argv[0]}: no such program; install it") from None
+                raise _missing(argv[0]) from None
             except OSError as error:
                 raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
             keep(process)
@@ -154,7 +166,7 @@ class Shell:
                 timeout=timeout_seconds,
             )
         except FileNotFoundError:
-            raise UserError(f"{argv[0]}: no such program; install it") from None
+            raise _missing(argv[0]) from None
         except OSError as error:
             raise UserError(f"{argv[0]}: cannot be started ({error.strerror})") from None
         except subprocess.TimeoutExpired:
@@ -243,6 +255,10 @@ class Shell:
     def most_at_once(self, number: int) -> int:
         """Return how many programs to start at the same time; 1 in a dry run, to print them in order."""
         return 1 if self.dry_run else number
+
+
+def _missing(program: str) -> UserError:
+    return UserError(f"{program}: no such program; install it")
 
 
 def _reading(standard_input: str | None) -> dict[str, object]:

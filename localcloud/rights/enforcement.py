@@ -1,8 +1,9 @@
 """Enforcement: each request needs the permissions of its method, and each question is recorded.
 
 GET /_emulator/rights answers the record: a row for each (member, permission, resource) that was asked, with
-the grants that allowed it, or none; "later" lists those that will allow it but do not count yet (delay.py).
-DELETE empties the record. Each refusal is also a line on standard error.
+the grants that allowed it, or none; "later" lists those that will allow it but do not count yet (delay.py),
+and "waited" is true if it was refused for that before it was allowed. DELETE empties the record. Each refusal
+is also a line on standard error.
 """
 
 import re
@@ -55,6 +56,7 @@ class Rights:
         self._project = project
         # For each question, the grants that allowed it, and else those that will when they count.
         self._record: dict[tuple[str, str, str], tuple[list[Grant], list[Grant]]] = {}
+        self._early: set[tuple[str, str, str]] = set()  # questions that were refused before grants counted
         self._lock = threading.Lock()
 
     def judge_by(self, policy_of: PolicyOf, is_at_work: Callable[[str], bool]) -> None:
@@ -83,6 +85,8 @@ class Rights:
         with self._lock:
             is_new = question not in self._record or bool(self._record[question][0])
             self._record[question] = by, later
+            if later:
+                self._early.add(question)
         if by:
             if permission.endswith(_CHANGES_A_POLICY):
                 self.delays.change(resource, self._given(resource))
@@ -119,8 +123,7 @@ class Rights:
         return [Route("GET", PREFIX + "rights", self.show), Route("DELETE", PREFIX + "rights", self.clear)]
 
     def forget_all(self) -> None:
-        with self._lock:
-            self._record.clear()
+        self._forget_record()
         self.delays.forget_all()
 
     def show(self, request: Request) -> Response:
@@ -129,14 +132,19 @@ class Rights:
                 dict(zip(_QUESTION, question, strict=True))
                 | {"by": list(map(asdict, by))}
                 | ({"later": list(map(asdict, later))} if later else {})
+                | ({"waited": True} if by and question in self._early else {})
                 for question, (by, later) in self._record.items()
             ]
         return json_response({"asked": rows})
 
     def clear(self, request: Request) -> Response:
+        self._forget_record()
+        return json_response({})
+
+    def _forget_record(self) -> None:
         with self._lock:
             self._record.clear()
-        return json_response({})
+            self._early.clear()
 
     def _named(self, resource: str) -> str:
         return in_project(resource, self._project)

@@ -13,14 +13,18 @@ from modeling.refusals import MAY_NOT_COUNT_YET
 from ops.failures import UserError
 from ops.rehearsal.denials import asked
 from ops.rehearsal.policies import forget_questions
+from ops.rehearsal.questions import Questions
 
 Result = TypeVar("Result")
 
 
-def used_first(emulator: Emulator, delay_seconds: float, use: Callable[[], Result]) -> Result:
+def used_first(
+    emulator: Emulator, delay_seconds: float, use: Callable[[], Result], questions: Questions
+) -> Result:
     """Return the result of a use; it is repeated once if it was refused for roles that do not count yet.
 
-    `delay_seconds` are real seconds, not those of the services' clock.
+    `delay_seconds` are real seconds, not those of the services' clock. The record is emptied before the use
+    is repeated; `questions` keeps what was on it.
 
     Raises
     ------
@@ -38,5 +42,6 @@ def used_first(emulator: Emulator, delay_seconds: float, use: Callable[[], Resul
             raise UserError(f"{first}, and the error does not say so: {error.problem}", exit_code=1) from None
         print(f"refused, since {first}; repeated in {delay_seconds:.0f} s: {error.problem}", flush=True)
     time.sleep(delay_seconds)
+    questions.note(emulator.apis)
     forget_questions(emulator.apis)
     return use()

@@ -29,6 +29,7 @@ from ops.rehearsal.denials import denials_explained
 from ops.rehearsal.first_use import used_first
 from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.policies import ANSWER_SECONDS, AS_OWNER, clear
+from ops.rehearsal.questions import Questions
 from ops.rehearsal.rehearsal import (
     digests_here,
     for_emulator,
@@ -58,13 +59,15 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A step failed, something was denied, the tables differ, or something is left (exit code 1); the files
-        are then kept.
+        are then kept. There is no gcloud, or the file is none for this lane (2).
     """
     _refuse_options(request)
-    bindings = Bindings.of_file(wanted.file) if wanted.file else None
+    bindings = wanted.given("gpu")
     if request.exp_id != FIVE_STATES:  # which is written if nobody has it
         experiment.check_experiment(settings, request.exp_id)
     shell.end_if_dry_run(lambda: _print_commands(shell, settings))
+    shell.need("gcloud")
+    shell.report(bindings.summary() if bindings else "rights: those of the deployment, and people's")
     begun = time.monotonic()
     with kept_folder(settings) as folder:
         settings = with_experiment(settings, request.exp_id, folder)
@@ -74,9 +77,11 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         words = ["--clock-speed", str(CLOCK_SPEED), "--rights-of", deployed.project_id]
         words += ["--iam-delay", str(wanted.iam_delay_seconds)]
         with running(folder / "cloud", *words) as emulator:
-            rehearsal = _Rehearsal.on(emulator, deployed, folder)
+            rehearsal = _Rehearsal.on(emulator, deployed, folder, Questions(wanted.iam_delay_seconds))
             with denials_explained(emulator.apis, deployed.project_id, bindings), without_commands():
-                rehearsal.run(archive, settings, request, bindings, wanted.iam_delay_seconds / CLOCK_SPEED)
+                rehearsal.run(archive, settings, request, bindings)
+            rehearsal.questions.note(emulator.apis)
+    print("\n".join(rehearsal.questions.lines()))
     print(f"rehearsed in {time.monotonic() - begun:.0f} s")
 
 
@@ -117,6 +122,7 @@ class _Rehearsal:
     names: Names
     emulator: Emulator
     folder: Path
+    questions: Questions
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -125,24 +131,18 @@ class _Rehearsal:
         return Uploads(replace(self.cloud, shell=Shell(environment=environment)), self.names)
 
     @classmethod
-    def on(cls, emulator: Emulator, settings: Settings, folder: Path) -> "_Rehearsal":
+    def on(cls, emulator: Emulator, settings: Settings, folder: Path, questions: Questions) -> "_Rehearsal":
         cloud = Cloud.of(Shell(environment=environment_of(emulator, settings, DEPLOYER)), settings)
-        return cls(cloud, Names.of(settings), emulator, folder)
+        return cls(cloud, Names.of(settings), emulator, folder, questions)
 
-    def run(
-        self,
-        archive: Path,
-        settings: Settings,
-        request: RunRequest,
-        bindings: Bindings | None,
-        real_delay_seconds: float,
-    ) -> None:
+    def run(self, archive: Path, settings: Settings, request: RunRequest, bindings: Bindings | None) -> None:
+        real_delay_seconds = self.questions.delay_seconds / CLOCK_SPEED
         self.add_images()
         self.admit(DEPLOYER)
         time.sleep(real_delay_seconds)  # people have had their roles for long
         deploy(self.cloud, Wish(archive, "auto"), _nothing_asked, print_step)
         self.give(bindings)
-        used_first(self.emulator, real_delay_seconds, lambda: self.check_health("health"))
+        used_first(self.emulator, real_delay_seconds, lambda: self.check_health("health"), self.questions)
         with timed(f"forecast of {request.exp_id}") as line:
             result, place = self.upload(archive)
             line.note = f"{counted(result['units'], 'unit')}, {result['device']}"

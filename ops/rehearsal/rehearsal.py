@@ -31,7 +31,8 @@ from ops.rehearsal.five_states import EXP_ID as FIVE_STATES
 from ops.rehearsal.five_states import write_five_states
 from ops.rehearsal.planning import show_commands
 from ops.rehearsal.populate import deploy, populate
-from ops.rehearsal.rights import Bindings, RightsRequest, environment_of, of_a_rehearsal
+from ops.rehearsal.questions import NONE, Questions
+from ops.rehearsal.rights import Bindings, RightsRequest, environment_of, of_terraform
 from ops.run_request import RunRequest
 from ops.runs import cloud_run
 from ops.runs.comparison import differing, digests
@@ -51,14 +52,19 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
-        Rights are required, and there are none (2).
+        There is no gcloud; or rights are required, and there are none, or a file has none for this lane (2).
     """
     plain = replace(request, docker=False)
+    given = wanted.given("batch")
     if request.docker:
         check_engine(shell)
-    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, wanted.file))
+    shell.end_if_dry_run(lambda: _print_commands(shell, settings, plain, given))
+    shell.need("gcloud")
+    if given:
+        shell.report(given.summary())
+    questions = Questions(wanted.iam_delay_seconds)
     with kept_folder(settings) as folder:
-        bindings = of_a_rehearsal(shell, for_emulator(settings), wanted, folder)
+        bindings = given or of_terraform(shell, for_emulator(settings), wanted, folder)
         settings = with_experiment(settings, request.exp_id, folder)
         done = local_run.run(shell, here_in(settings, request.exp_id, folder), plain)
         settings = for_emulator(settings)
@@ -67,17 +73,16 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
         delay_seconds = wanted.iam_delay_seconds
         with _emulator(shell, settings, request, folder, bool(bindings), delay_seconds) as emulator:
             request = replace(request, docker=False)
-            in_cloud = _run_in_cloud(
-                emulator, settings, request, folder, bindings, delay_seconds / CLOCK_SPEED
-            )
+            in_cloud = _run_in_cloud(emulator, settings, request, folder, bindings, questions)
         _compare(in_cloud, digests_here(done))
+    print("\n".join(questions.lines() if bindings else [NONE]))
 
 
-def _print_commands(shell: Shell, settings: Settings, request: RunRequest, file: Path | None) -> None:
+def _print_commands(shell: Shell, settings: Settings, request: RunRequest, given: Bindings | None) -> None:
     folder = Path("rehearsal")
     settings = for_emulator(with_experiment(settings, request.exp_id, folder))
-    if file:
-        settings = Bindings.of_file(file).named(settings)
+    if given:
+        settings = given.named(settings)
     else:
         show_commands(shell, folder)
     cloud = Cloud.of(shell, settings)
@@ -91,7 +96,7 @@ def _run_in_cloud(
     request: RunRequest,
     folder: Path,
     bindings: Bindings | None,
-    real_delay_seconds: float,
+    questions: Questions,
 ) -> dict[str, str]:
     """Run an experiment on an emulated cloud to its end; return the digests of its outputs.
 
@@ -102,6 +107,7 @@ def _run_in_cloud(
         environment = environment_of(emulator, settings, work if bindings else "")
         return Cloud.of(Shell(environment=environment), settings)
 
+    real_delay_seconds = questions.delay_seconds / CLOCK_SPEED
     populate(emulator.storage, emulator.apis, settings)
     if bindings:
         if real_delay_seconds:  # people have had their roles for long; only the apply is recent
@@ -111,8 +117,10 @@ def _run_in_cloud(
         bindings.apply(emulator)
     with denials_explained(emulator.apis, settings.project_id, bindings), without_commands():
         deploy(cloud_of(), folder / "environment.yaml")
-        path = used_first(emulator, real_delay_seconds, lambda: _run(cloud_of("run"), request))
-        return _digests_in(cloud_of("look"), path)
+        path = used_first(emulator, real_delay_seconds, lambda: _run(cloud_of("run"), request), questions)
+        found = _digests_in(cloud_of("look"), path)
+    questions.note(emulator.apis)
+    return found
 
 
 def _run(cloud: Cloud, request: RunRequest) -> str:

@@ -33,6 +33,11 @@ FIX = (
     "in TF_CLI_CONFIG_FILE, or name a plan: --rights FILE"
 )
 OF_GPU = "service_prefix"  # a variable that every plan of terraform/gpu/ has, and no other
+# The plans for each lane, and where its bindings come from without a file.
+LANES = {
+    "batch": ("terraform/", "call --rights without a file"),
+    "gpu": ("terraform/gpu/", "leave it out, for the bindings of the deployment"),
+}
 PLAN, RECORD = "`terraform show -json PLAN`", "GET /_emulator/rights"
 # Of accounts and buckets, those of other projects may be used in one.
 _IN_A_PROJECT = re.compile(r"projects/(?!_/)([^/]+)(?!/serviceAccounts/)(?=/|$)")
@@ -57,18 +62,39 @@ class RightsRequest:
         file = Path(option) if isinstance(option, str) else None
         return cls(file, bool(option or iam_delay_seconds), iam_delay_seconds)
 
+    def given(self, lane: str) -> "Bindings | None":
+        """Return the bindings of the file, for a rehearsal of a lane; None if no file is named.
+
+        Raises
+        ------
+        UserError
+            As Bindings.of_file(); or the file is a plan for the other lane. A record is taken for both.
+        """
+        if not self.file:
+            return None
+        bindings = Bindings.of_file(self.file)
+        if bindings.lane not in ("", lane):
+            there, (here, instead) = LANES[bindings.lane][0], LANES[lane]
+            raise UserError(
+                f"--rights {bindings.source}: a plan of {there}, for --lane {bindings.lane}; "
+                f"for --lane {lane}, name a plan of {here}, or {instead}"
+            )
+        return bindings
+
 
 @dataclass(frozen=True)
 class Bindings:
     """Grants, where they come from, and the names of the project and bucket that they are for, if known.
 
-    `applied_by` is the command that gives them to a project, without those of people.
+    `applied_by` is the command that gives them to a project, without those of people. `lane` is that of a
+    plan; a record is of none.
     """
 
     grants: tuple[Grant, ...]
     source: str
     names: Mapping[str, str] = field(default_factory=dict)
     applied_by: str = "invoke tf-apply"
+    lane: str = ""
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Bindings":
@@ -77,9 +103,9 @@ class Bindings:
         except PlanError as error:
             raise UserError(f"{source}: {error}") from None
         names = {name: value for name in _NAMES if (value := plan_variable(plan, name))}
-        return cls(
-            grants, source, names, "invoke gpu-apply" if plan_variable(plan, OF_GPU) else cls.applied_by
-        )
+        if plan_variable(plan, OF_GPU):
+            return cls(grants, source, names, "invoke gpu-apply", "gpu")
+        return cls(grants, source, names, lane="batch")
 
     @classmethod
     def of_file(cls, path: Path) -> "Bindings":
@@ -130,6 +156,10 @@ class Bindings:
             )
         return replace(self, names={**self.names, **({"project_id": project} if project else {})})
 
+    def summary(self) -> str:
+        """Return the line that says whose bindings count."""
+        return f"rights: {counted(len(self.grants), 'binding')} of {self.source}, and people's"
+
     def named(self, settings: Settings) -> Settings:
         """Return settings with the names that the grants are for."""
         return settings.model_copy(update=dict(self.names))
@@ -156,16 +186,14 @@ class Bindings:
             raise UserError(f"{self.source} does not fit the settings: there is no {', '.join(missing)}")
 
 
-def of_a_rehearsal(shell: Shell, settings: Settings, request: RightsRequest, folder: Path) -> Bindings | None:
-    """Return the rights to rehearse with; None, and a line that says why, if no plan can be made.
+def of_terraform(shell: Shell, settings: Settings, request: RightsRequest, folder: Path) -> Bindings | None:
+    """Return the rights that terraform/ gives; None, and a line that says why, if no plan can be made.
 
     Raises
     ------
     UserError
-        The file is no plan; or rights are required, and no plan can be made.
+        Rights are required, and no plan can be made.
     """
-    if request.file:
-        return Bindings.of_file(request.file)
     try:
         plan = planned(shell, settings, folder)
     except UserError as error:
@@ -174,7 +202,7 @@ def of_a_rehearsal(shell: Shell, settings: Settings, request: RightsRequest, fol
         shell.report(f"rights: not rehearsed, because terraform/ cannot be planned: {error}")
         return None
     bindings = Bindings.of_plan(plan, "the plan of terraform/")
-    shell.report(f"rights: {counted(len(bindings.grants), 'binding')} of {bindings.source}, and people's")
+    shell.report(bindings.summary())
     return bindings
 
 

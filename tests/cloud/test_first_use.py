@@ -101,7 +101,15 @@ def test_a_rehearsal_of_a_run_is_refused_right_after_the_apply_and_succeeds_when
     )
     assert "cannot start in gs://rehearsal/trial/" in refused
     assert f"{MAY_NOT_COUNT_YET}; the workflow's account cannot write there" in refused
-    assert ended.last_line.startswith("equal: ")
+    assert ended.lines[-3].startswith("equal: ")
+    assert re.fullmatch(
+        r"rights: \d+ questions of \d members, nothing was denied but for the delay", ended.lines[-2]
+    )
+    assert re.fullmatch(
+        rf"delay of {DELAY} s: (1 question was|\d+ questions were) refused before (its role|their roles) "
+        r"counted; repeated until (it|they) did",
+        ended.last_line,
+    )
 
 
 def test_a_rehearsal_of_the_gpu_lane_waits_for_the_roles_of_its_services(operator):
@@ -114,6 +122,15 @@ def test_a_rehearsal_of_the_gpu_lane_waits_for_the_roles_of_its_services(operato
     assert refused.startswith("refused, since smoke@example.com may not workflows.executions.create yet")
     assert MAY_NOT_COUNT_YET in refused
     assert re.fullmatch(r"rehearsed in \d+ s", ended.last_line)
+    assert "rights: those of the deployment, and people's" in ended.lines
+    assert re.fullmatch(
+        r"rights: \d{2,} questions of \d+ members, nothing was denied but for the delay", ended.lines[-3]
+    )
+    assert re.fullmatch(
+        rf"delay of {DELAY} s: \d+ questions were refused before their roles counted; repeated until they "
+        r"did(, but for \d+ not asked again)?",
+        ended.lines[-2],
+    )
 
 
 @pytest.mark.parametrize("lane", ["terraform", "terraform/gpu"])

@@ -1,5 +1,6 @@
 """`invoke rehearse --lane gpu` as it is typed, unattended and with nothing left."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -45,7 +46,9 @@ def test_a_rehearsal_deploys_compares_five_jurisdictions_starts_cold_and_leaves_
     assert lines["idle stop"].endswith("instances, then 0")
     assert lines["sentence, cold start"].endswith("positive, 3 instances started")
     assert "nothing left" in lines
-    assert "denied" not in ended.output
+    assert "denied" not in ended.output.replace("nothing was denied", "")
+    assert "rights: those of the deployment, and people's" in ended.lines
+    assert re.fullmatch(r"rights: \d{2,} questions of \d+ members, nothing was denied", ended.lines[-2])
     assert int(re.fullmatch(r"rehearsed in (\d+) s", ended.last_line)[1]) < MOST_SECONDS
     assert not list((operator.folder / "local").glob("rehearsal-*"))
 
@@ -72,6 +75,21 @@ def test_a_role_that_the_person_who_deploys_lacks_fails_a_rehearsal_with_the_per
 
     assert failed.value.exit_code == 1
     assert f"denied: deploy-the-lane@example.com may not {permission} on projects/" in failed.value.problem
+
+
+def test_a_file_of_rights_is_named_at_the_start_and_replaces_those_of_the_deployment(operator):
+    grant = {"holder": "projects/my-lab-forecasts", "role": "roles/viewer", "member": "user:a@example.com"}
+    record = {"asked": [{"by": [grant | {"condition": ""}]}]}
+    (operator.folder / "rights.json").write_text(json.dumps(record))
+
+    ended = operator.invoke("rehearse", "--lane", "gpu", "--exp-id", "trial", "--rights", "rights.json")
+
+    assert ended.exit_code == 1, ended.output
+    assert ended.lines[0] == "rights: 1 binding of rights.json, and people's"
+    assert re.search(
+        r"^denied: \S+-wf@my-lab-forecasts\S+ may not run\.routes\.invoke on ", ended.output, re.M
+    )
+    assert "nothing was denied" not in ended.output
 
 
 def test_a_rehearsal_whose_tables_differ_fails_and_keeps_the_files(operator):

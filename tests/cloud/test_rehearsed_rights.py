@@ -60,8 +60,9 @@ def test_a_run_needs_no_right_that_the_plan_and_the_list_of_people_do_not_give(o
 
     assert ended.exit_code == 0, ended.output
     assert re.search(r"^rights: \d\d bindings of the plan of terraform/, and people's$", ended.output, re.M)
-    assert ended.last_line.startswith("equal: ")
-    assert "denied" not in ended.output
+    assert ended.lines[-2].startswith("equal: ")
+    assert re.fullmatch(r"rights: \d{2,} questions of \d+ members, nothing was denied", ended.last_line)
+    assert "denied" not in ended.output.replace("nothing was denied", "")
     assert not list((operator.folder / "local").glob("rehearsal-*"))
 
 
@@ -77,7 +78,19 @@ def test_a_plain_rehearsal_says_why_it_has_no_rights(operator):
     assert ended.exit_code == 0, ended.output
     said = "rights: not rehearsed, because terraform/ cannot be planned: terraform init: Failed to query"
     assert len([line for line in ended.lines if line.startswith(said)]) == 1
-    assert ended.last_line.startswith("equal: ")
+    assert ended.lines[-2].startswith("equal: ")
+    assert ended.last_line == "rights: not rehearsed"
+
+
+def test_a_rehearsal_with_a_file_says_whose_bindings_count_and_how_a_short_delay_was_felt(operator, planned):
+    file = write_plan(operator, planned())
+
+    ended = operator.invoke("rehearse", "--exp-id", "trial", "--rights", file, "--iam-delay", "1")
+
+    assert ended.exit_code == 0, ended.output
+    assert re.search(r"^rights: \d\d bindings of plan\.json, and people's$", ended.output, re.M)
+    assert re.fullmatch(r"rights: \d{2,} questions of \d+ members, nothing was denied", ended.lines[-2])
+    assert ended.last_line == "delay of 1 s: nothing was refused because of it"
 
 
 def test_without_a_binding_of_the_plan_a_rehearsal_ends_with_who_may_not_do_what_and_the_fix(

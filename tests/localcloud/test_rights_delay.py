@@ -122,6 +122,21 @@ def test_a_role_that_was_just_given_does_not_count_yet_and_the_record_says_so(la
     assert bindings == [{"role": BROWSER, "members": [ANN]}]
 
 
+def test_a_question_that_waited_for_its_role_is_told_from_one_that_was_allowed_at_once(soon):
+    set_roles(soon, BROWSER)
+    assert not may_see(soon)
+    wait_until(lambda: may_see(soon))
+
+    (row,) = rows_of_ann(soon)
+
+    assert [each["role"] for each in row["by"]] == [BROWSER]
+    assert row["waited"] is True
+    assert "later" not in row
+    soon.make("DELETE", "/_emulator/rights")
+    assert may_see(soon)
+    assert "waited" not in rows_of_ann(soon)[0]
+
+
 def test_a_denial_that_no_role_will_end_is_not_called_late(late):
     set_roles(late, "roles/logging.logWriter")
 

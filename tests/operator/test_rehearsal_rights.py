@@ -124,8 +124,50 @@ def test_a_file_without_rights_is_refused_in_a_line_before_anything_is_started(o
     assert not (operator.folder / "local" / "cloud").exists()
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["", "dry run"])
+@pytest.mark.parametrize(
+    ("lane", "prefix", "said"),
+    [
+        (
+            "gpu",
+            "",
+            "a plan of terraform/, for --lane batch; for --lane gpu, name a plan of terraform/gpu/, or leave "
+            "it out, for the bindings of the deployment",
+        ),
+        (
+            "batch",
+            "forecast",
+            "a plan of terraform/gpu/, for --lane gpu; for --lane batch, name a plan of terraform/, or call "
+            "--rights without a file",
+        ),
+    ],
+)
+def test_a_plan_for_the_other_lane_is_refused_before_anything_is_started(operator, lane, prefix, said, more):
+    plan = json.loads(plan_of())
+    plan["variables"] |= {"service_prefix": {"value": prefix}} if prefix else {}
+    (operator.folder / "rights.json").write_text(json.dumps(plan))
+
+    ended = operator.invoke("rehearse", "--lane", lane, "--rights", "rights.json", *more)
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.lines == [f"error: --rights rights.json: {said}"]
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
+
+
+@pytest.mark.parametrize("lane", ["batch", "gpu"])
+def test_a_record_is_of_no_lane_and_is_taken_in_both(operator, lane):
+    (operator.folder / "rights.json").write_text(record_of("projects/my-lab-forecasts"))
+    words = ("rehearse", "--exp-id", "trial", "--lane", lane, "--rights", "rights.json", "--dry-run")
+
+    ended = operator.invoke(*words, PROJECT_ID="my-lab-forecasts")
+
+    assert ended.exit_code == 0, ended.output
+    assert "+ gcloud workflows deploy " in ended.output
+
+
 def test_rights_that_are_asked_for_are_not_left_out_where_nothing_can_be_planned(operator):
     need_program("terraform")
+    need_program("gcloud")
     (operator.folder / "mirror").mkdir()
     config = operator.folder / "empty.tfrc"
     mirror = operator.folder / "mirror"
@@ -143,6 +185,7 @@ def test_rights_that_are_asked_for_are_not_left_out_where_nothing_can_be_planned
 
 def test_without_terraform_rights_that_are_asked_for_end_with_the_fix(operator):
     (operator.folder / "bin").mkdir()
+    (operator.folder / "bin" / "gcloud").symlink_to(need_program("gcloud"))
 
     ended = operator.invoke("rehearse", "--rights", PATH=str(operator.folder / "bin"))
 
@@ -150,6 +193,19 @@ def test_without_terraform_rights_that_are_asked_for_end_with_the_fix(operator):
     assert ended.last_line.startswith(
         "error: --rights: terraform/ cannot be planned (terraform: no such program; install it); "
     )
+
+
+@pytest.mark.parametrize("lane", ["batch", "gpu"])
+def test_without_gcloud_a_rehearsal_ends_before_any_work(operator, lane):
+    (operator.folder / "bin").mkdir()
+
+    ended = operator.invoke(
+        *("rehearse", "--exp-id", "trial", "--lane", lane), PATH=str(operator.folder / "bin")
+    )
+
+    assert ended.exit_code == 2, ended.output
+    assert ended.lines == ["error: gcloud: no such program; install it"]
+    assert not list((operator.folder / "local").glob("rehearsal-*"))
 
 
 def test_a_dry_run_prints_how_terraform_is_planned(operator):
