@@ -100,6 +100,7 @@ def test_the_owner_may_do_everything(cloud):
     assert set(levels(found).values()) == {Level.OK}, found
     assert found["right to run"].detail == "may: run, workflow-cancel, cost"
     assert "conditions on the names of objects are not seen" in found["permissions"].detail
+    assert "MEMBER" not in found["permissions"].detail
 
 
 def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
@@ -122,6 +123,7 @@ def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
     assert "workflows.workflows.get" not in run.detail
     binding = f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member MEMBER"
     assert f"{binding} --role roles/storage.objectUser --condition None" in run.fix
+    assert "MEMBER in a command is you, user:EMAIL" in found["permissions"].detail
 
 
 def test_a_bucket_whose_objects_one_may_read_is_not_called_missing(cloud):
