@@ -53,10 +53,12 @@ class Shell:
         variables: Mapping[str, str] | None = None,
         note: str = "",
         hidden: Collection[str] = (),
+        output_file: str = "",
     ) -> None:
         """Print a command: in a dry run with all variables, so that it can be pasted, else short.
 
-        Variables in `hidden` are only shown in a dry run.
+        Variables in `hidden` are only shown in a dry run. `output_file` is where its output
+        will be written.
         """
         shown = {
             name: value
@@ -64,7 +66,8 @@ class Shell:
             if self.dry_run or (name in IDENTIFYING and name not in hidden)
         }
         words = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
-        line = " ".join(["+", *words, shlex.join(argv), *([f"  # {note}"] if note else [])])
+        to = [f"> {shlex.quote(output_file)}"] if output_file else []
+        line = " ".join(["+", *words, shlex.join(argv), *to, *([f"  # {note}"] if note else [])])
         # in one piece: commands that run at the same time would be mixed up
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
@@ -183,10 +186,14 @@ class Shell:
         timeout_seconds: float,
         standard_input: str | None = None,
         echo: bool = True,
+        output_file: str = "",
     ) -> Ended | None:
-        """Run a program as run_always() does; a dry run prints the command and returns None."""
+        """Run a program as run_always() does; a dry run prints the command and returns None.
+
+        `output_file` is where the caller writes the output; the command is printed with it.
+        """
         if echo or self.dry_run:
-            self.echo(argv)
+            self.echo(argv, output_file=output_file)
         if self.dry_run:
             return None
         return self.run_always(

@@ -24,6 +24,13 @@ class PlanError(ValueError):
     """What is wrong with a plan, in one line, with the address of the resource."""
 
 
+class NotYetKnown(PlanError):
+    """A value that a grant needs depends on what the plan only creates."""
+
+    def __init__(self, address: str, name: str):
+        super().__init__(f"{address}: {name} is known only after the apply of what it depends on")
+
+
 def is_plan(content: object) -> bool:
     """Return whether a content, read as JSON, is a plan."""
     return isinstance(content, Mapping) and isinstance(content.get("resource_changes"), list)
@@ -90,14 +97,14 @@ class _Planned:
         if value and isinstance(value, str):
             return value
         if _has_unknown(self.unknown.get(name)):
-            raise PlanError(f"{self.address}: {name} is known only after the apply")
+            raise NotYetKnown(self.address, name)
         raise PlanError(f"{self.address}: {name} is missing")
 
     def texts(self, name: str) -> list[str]:
         """Return a list of values, such as members."""
         values = self.values.get(name)
         if _has_unknown(self.unknown.get(name)) or not isinstance(values, list) or not all(values):
-            raise PlanError(f"{self.address}: {name} is known only after the apply")
+            raise NotYetKnown(self.address, name)
         return [str(each) for each in values]
 
     def project(self) -> str:
@@ -114,7 +121,7 @@ class _Planned:
         """Return the expression of its condition; "" without one."""
         listed = self.values.get("condition") or []
         if _has_unknown(self.unknown.get("condition")) or (listed and not listed[0].get("expression")):
-            raise PlanError(f"{self.address}: condition is known only after the apply")
+            raise NotYetKnown(self.address, "condition")
         return str(listed[0]["expression"]) if listed else ""
 
 

@@ -33,6 +33,7 @@ APIS = (
 UNLIMITED = 1e9  # CPUs, where Cloud Quotas says -1
 NO_VALUE = "no value: 0, or not known"  # JSON of Google's APIs may leave out a number that is 0
 APPLY = "invoke tf-apply"
+READS_BUCKETS = "storage.buckets.get"  # the permission
 
 
 def check_account(shell: Shell) -> str:
@@ -99,7 +100,15 @@ def check_apis(cloud: Cloud, apis: Sequence[str] = APIS) -> int:
 
 
 def check_bucket(cloud: Cloud) -> dict[str, Any]:
-    """Return the bucket of the runs; refuse one that does not exist, because gcloud would create it."""
+    """Return the bucket of the runs; refuse one that does not exist, because gcloud would create it.
+
+    Raises
+    ------
+    GcloudError
+        Its description may not be read: the bucket is another project's, or the person has no right to.
+    UserError
+        It does not exist, or nothing of it may be read.
+    """
     bucket, project = f"gs://{cloud.bucket}", cloud.project
     create = f"gcloud storage buckets create {bucket} --project {project} --location {cloud.region}"
     missing = (
@@ -114,6 +123,9 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
         if error.refusal is not Refusal.DENIED:
             raise
         wrong = f"BUCKET_NAME={cloud.bucket}: it belongs to another project, or you have no access to it"
+        if READS_BUCKETS in error.said:  # that is no proof: who may read its objects is refused, too
+            wrong += f": reading its description needs {READS_BUCKETS}, reading its objects does not"
+            raise GcloudError(f"{wrong}; {MAY_NOT_COUNT_YET}", error.refusal, error.said) from None
         wrong += f"; {MAY_NOT_COUNT_YET}"
         raise UserError(wrong, fix=f"gcloud storage buckets list --project {project}") from None
 

@@ -37,6 +37,11 @@ class Held:
     not_asked: Mapping[str, str] = field(default_factory=dict)  # and why
     absent: frozenset[str] = frozenset()  # those of not_asked that do not exist
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the commands name the person, and not a placeholder."""
+        return member_of(self.account) != YOU
+
     def missing(self, right: Right) -> list[str]:
         """Return the permissions of a right that the person does not have; none of a resource not asked."""
         known = self.granted.get(right.on)

@@ -10,7 +10,7 @@ from ops.gpu import images
 from ops.gpu.experiment import MODEL
 from ops.gpu.names import MANAGED_BY, MANUAL, Names
 from ops.gpu.rules import check_rules
-from ops.project.terraform_root import Root, as_variables
+from ops.project.terraform_root import Root, as_variables, plan_file
 from ops.settings import ROOT, Settings
 from ops.terminal import need_terminal_or
 from ops.terraform_settings import terraform_variables
@@ -20,8 +20,8 @@ DELETE_SECONDS = 1800  # of a bucket's objects
 NOTHING_THERE = (Refusal.MISSING, Refusal.DISABLED)
 
 
-def plan(cloud: Cloud) -> None:
-    """Show what an apply would change.
+def plan(cloud: Cloud, out: str | None = None) -> None:
+    """Show what an apply would change; `out` is a file that gets the plan as JSON.
 
     Raises
     ------
@@ -29,10 +29,10 @@ def plan(cloud: Cloud) -> None:
         As all functions here: a setting is wrong or missing, an image is missing, Terraform is missing or
         failed.
     """
-    root = _root(cloud)
+    file, root = plan_file(out), _root(cloud)
     _check(cloud)
     with root.connected():
-        root.show_plan()
+        root.show_plan(file)
 
 
 def apply(cloud: Cloud, yes: bool = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 
 from ops.cloud.cloud import Cloud
-from ops.cloud.held import Held, ask
+from ops.cloud.held import YOU, Held, ask
 from ops.failures import UserError
 from ops.people import WORK, Right, Work
 from ops.project.checkup import Answer, Question
@@ -12,6 +12,7 @@ from ops.terminal import counted
 
 ASKED = "permissions"
 MOST_NAMED = 4  # permissions of a role in a line
+WHO_YOU_ARE = f"{YOU} in a command is you, user:EMAIL or serviceAccount:EMAIL: gcloud names no account"
 
 
 def of_works(
@@ -36,10 +37,10 @@ def of_works(
 
     @cache
     def held() -> Held:
-        return ask(cloud(), [right for work in shown.values() for right in work.rights], known)
+        return ask(cloud(), _of_all(shown), known)
 
     return [
-        Question(ASKED, lambda: asked(held(), to_come), after),
+        Question(ASKED, lambda: asked(held(), to_come, list(_of_all(shown))), after),
         *(
             Question(
                 f"right to {name}",
@@ -52,10 +53,11 @@ def of_works(
     ]
 
 
-def asked(held: Held, to_come: Collection[str] = ()) -> Answer:
+def asked(held: Held, to_come: Collection[str] = (), rights: Sequence[Right] = ()) -> Answer:
     """Return how many permissions were asked for, and what could not be asked, which is no denial.
 
-    What is `to_come` may be missing.
+    What is `to_come` may be missing. If one of the `rights` is not held, and the command that gives it has a
+    placeholder for the person, the answer says what to put there.
     """
     if not held.account:  # a dry run
         return Answer("")
@@ -67,7 +69,8 @@ def asked(held: Held, to_come: Collection[str] = ()) -> Answer:
     if refused := sorted(set().union(*held.unknown.values())):
         doubts.append(f"the service does not tell of {', '.join(refused)}")
     not_yet = [f"not asked yet: {why}" for on, why in held.not_asked.items() if on in later]
-    said = "; ".join([said, *not_yet, *(f"not asked: {each}" for each in doubts)])
+    you = [WHO_YOU_ARE] if not held.is_named and any(map(held.missing, _counting(held, rights))) else []
+    said = "; ".join([said, *you, *not_yet, *(f"not asked: {each}" for each in doubts)])
     return Answer(said, is_warning=bool(doubts))
 
 
@@ -79,7 +82,7 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str, to_come: Collection
     UserError
         Names the permissions that are missing, the roles that have them, and the commands that give these.
     """
-    counting = [each for each in rights if not each.without or each.without in held.absent]
+    counting = _counting(held, rights)
     denied = {right: missing for right in counting if (missing := held.missing(right))}
     fix = " && ".join(dict.fromkeys(held.command(right) for right in denied))
     said = "; ".join(f"{_named(missing)} on {right.on} ({right.role})" for right, missing in denied.items())
@@ -96,6 +99,11 @@ def verdict(held: Held, rights: Sequence[Right], tasks: str, to_come: Collection
     if any(right.on in held.granted for right in counting):
         said = f"may: {tasks}, as far as is known; {said}"
     return Answer(said, is_warning)
+
+
+def _counting(held: Held, rights: Iterable[Right]) -> list[Right]:
+    """Return the rights that are needed, with those that are only needed where a resource does not exist."""
+    return [each for each in rights if not each.without or each.without in held.absent]
 
 
 def _later(held: Held, to_come: Collection[str]) -> frozenset[str]:
@@ -120,6 +128,10 @@ def _before(works: Mapping[str, Work], work: Work) -> Iterable[str]:
     while work.after:
         yield work.after
         work = works[work.after]
+
+
+def _of_all(works: Mapping[str, Work]) -> Iterable[Right]:
+    return (right for work in works.values() for right in work.rights)
 
 
 def _always(work: Work) -> Iterable[Right]:

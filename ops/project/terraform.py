@@ -7,7 +7,7 @@ from ops.cloud.checks import check_bucket
 from ops.cloud.cloud import Cloud
 from ops.cloud.deployment import check_stages_fit, check_token_is_kept_apart, stage_limits
 from ops.failures import UserError
-from ops.project.terraform_root import Root, as_variables, ask
+from ops.project.terraform_root import Root, as_variables, ask, plan_file
 from ops.settings import ROOT, Settings
 from ops.terminal import counted, need_terminal_or
 from ops.terraform_settings import terraform_variables
@@ -29,12 +29,13 @@ def init(cloud: Cloud) -> None:
         print(f"the state is in {root.state}")
 
 
-def plan(cloud: Cloud) -> None:
-    """Show what an apply would change."""
+def plan(cloud: Cloud, out: str | None = None) -> None:
+    """Show what an apply would change; `out` is a file that gets the plan as JSON."""
+    file = plan_file(out)
     _check(cloud)
     root = _root(cloud)
     with root.connected():
-        root.show_plan()
+        root.show_plan(file)
 
 
 def apply(cloud: Cloud, yes: bool = False) -> None:

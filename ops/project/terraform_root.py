@@ -71,9 +71,22 @@ class Root:
             finally:
                 (self.folder / PLAN).unlink(missing_ok=True)
 
-    def show_plan(self) -> None:
-        """Show what an apply would change."""
-        self.run("plan")
+    def show_plan(self, out: Path | None = None) -> None:
+        """Show what an apply would change, and write the plan to a file, as JSON, if one is named."""
+        if out is None:
+            self.run("plan")
+            return
+        self.run("plan", f"-out={PLAN}")
+        argv, shell = [*self._terraform, "show", "-json", PLAN], self.cloud.shell
+        ended = shell.run(argv, {"TF_IN_AUTOMATION": "1"}, timeout_seconds=CALL_SECONDS, output_file=str(out))
+        if ended is None:
+            return
+        if ended.exit_code:
+            raise UserError(
+                f"terraform show: {first_error(ended)[:400] or 'it printed nothing'}", exit_code=1
+            )
+        shell.write_file(out, ended.output)
+        shell.report(f"wrote {nearest(out)}")
 
     def planned(self, *options: str) -> bool:
         """Show a plan and keep it; return whether anything would change, True in a dry run."""
@@ -154,6 +167,25 @@ def first_error(ended: Ended) -> str:
     text = re.sub(r"(?m)^[│╷╵ ]+", "", ended.errors or ended.output)
     first = re.search(r"(?ms)^Error: (.*?)(?=^Error: |\Z)", text)
     return " ".join((first[1] if first else text).split())
+
+
+def plan_file(option: str | None) -> Path | None:
+    """Return the file that --out names; refuse a name that cannot be a file's before minutes of planning.
+
+    Raises
+    ------
+    UserError
+    """
+    if option is None:
+        return None
+    path = Path(option).expanduser()
+    if not option:
+        raise UserError("--out needs the name of a file, e.g. --out plan.json")
+    if path.is_dir():
+        raise UserError(f"--out {nearest(path)}: it is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {nearest(path)}: no such folder {nearest(path.parent)}; create it")
+    return path
 
 
 def as_variables(values: Mapping[str, object]) -> dict[str, str]:

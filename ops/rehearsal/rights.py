@@ -16,7 +16,7 @@ from localcloud.policies import MEMBER
 from localcloud.process import Cloud as Emulator
 from localcloud.rights.conditions import UnreadableCondition
 from localcloud.rights.grants import Grant, NoSuchCondition, check_binding
-from localcloud.rights.plan import PlanError, grants_of_plan, is_plan, plan_variable
+from localcloud.rights.plan import NotYetKnown, PlanError, grants_of_plan, is_plan, plan_variable
 from localcloud.rights.resources import has_policy
 from localcloud.rights.roles import OWNER_ROLE, UnknownRole
 from ops import people
@@ -100,6 +100,9 @@ class Bindings:
     def of_plan(cls, plan: Mapping[str, Any], source: str) -> "Bindings":
         try:
             grants = tuple(grant for grant, _ in grants_of_plan(plan))
+        except NotYetKnown as error:
+            step, command = _next_step(plan)
+            raise UserError(f"{source}: {error}; {step}", fix=command) from None
         except PlanError as error:
             raise UserError(f"{source}: {error}") from None
         names = {name: value for name in _NAMES if (value := plan_variable(plan, name))}
@@ -124,7 +127,8 @@ class Bindings:
             raise UserError(f"--rights {source}: cannot be read ({error.strerror})") from None
         except (ValueError, RecursionError):
             raise UserError(
-                f"--rights {source}: no JSON; write it with {PLAN}, not with `terraform plan -out`"
+                f"--rights {source}: no JSON; write it with {PLAN}, not with `terraform plan -out`, or let "
+                "`invoke tf-plan --out FILE` write it"
             ) from None
         bindings = (
             cls.of_plan(content, source) if is_plan(content) else cls(_recorded(content, source), source)
@@ -204,6 +208,20 @@ def of_terraform(shell: Shell, settings: Settings, request: RightsRequest, folde
     bindings = Bindings.of_plan(plan, "the plan of terraform/")
     shell.report(bindings.summary())
     return bindings
+
+
+def _next_step(plan: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what to do about a plan that does not know a member, and the command.
+
+    To enable the APIs by gcloud is not enough: Terraform reads Google's accounts in a plan only if it has
+    nothing to do about the APIs, which the accounts depend on.
+    """
+    if not plan_variable(plan, OF_GPU):
+        return "apply that, then plan again", "invoke tf-plan --out FILE"
+    project = plan_variable(plan, "project_id")
+    apply = "terraform -chdir=terraform/gpu apply -target=google_project_service.apis"
+    again = f"{apply} -var project_id={project} && invoke gpu-plan --out FILE"
+    return "let Terraform enable the APIs, then plan again", again
 
 
 def _recorded(content: object, source: str) -> tuple[Grant, ...]:

@@ -6,7 +6,7 @@ from ops.gpu import build, checkup, commands, smoke, status, terraform
 from ops.gpu import logs as service_logs
 from ops.shell import Shell
 from ops.tasks.images import NO_CACHE
-from ops.tasks.verb import DRY_RUN, EXP_ID, YES, the_cloud, verb
+from ops.tasks.verb import DRY_RUN, EXP_ID, OUT, YES, the_cloud, verb
 from ops.tasks.watching import ENTRIES
 
 UPLOADS = 10
@@ -69,10 +69,10 @@ def gpu_logs(c, run, severity="", since="", limit=str(NEWEST), follow=False, dry
     service_logs.show_logs(cloud, run, severity, since, limit, follow)
 
 
-@verb(help={"dry_run": DRY_RUN})
-def gpu_plan(c, dry_run=False):
+@verb(help={"out": OUT, "dry_run": DRY_RUN})
+def gpu_plan(c, out=None, dry_run=False):
     """Show what `invoke gpu-apply` would change in the project."""
-    terraform.plan(the_cloud(dry_run, needs_bucket=False))
+    terraform.plan(the_cloud(dry_run, needs_bucket=False), out)
 
 
 @verb(help={"exp_id": f"upload this experiment instead of a sentence: {EXP_ID}", "dry_run": DRY_RUN})

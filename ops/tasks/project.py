@@ -8,7 +8,7 @@ from ops.project import doctor as check_up
 from ops.project import github_token, lifecycle, terraform
 from ops.project import report as project_report
 from ops.shell import Shell
-from ops.tasks.verb import DRY_RUN, YES, the_cloud, verb
+from ops.tasks.verb import DRY_RUN, OUT, YES, the_cloud, verb
 
 
 @verb(help={"force": "replace an existing .env"})
@@ -41,10 +41,10 @@ def tf_init(c, dry_run=False):
     terraform.init(the_cloud(dry_run))
 
 
-@verb(help={"dry_run": DRY_RUN})
-def tf_plan(c, dry_run=False):
+@verb(help={"out": OUT, "dry_run": DRY_RUN})
+def tf_plan(c, out=None, dry_run=False):
     """Show what `invoke tf-apply` would change in the project."""
-    terraform.plan(the_cloud(dry_run))
+    terraform.plan(the_cloud(dry_run), out)
 
 
 @verb(help={"yes": YES, "dry_run": DRY_RUN})

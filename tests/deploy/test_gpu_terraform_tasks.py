@@ -4,12 +4,15 @@ Real terraform, its state in an emulated bucket, real gcloud; the provider alone
 """
 
 import re
+import subprocess
 
 import pytest
 import requests
 
 from localcloud.process import running
+from ops.failures import UserError
 from ops.gpu.names import BUCKETS, SERVICES, Names
+from ops.rehearsal.rights import Bindings
 from ops.settings import Settings
 from tests.deployers import BUCKET, PROJECT, WITHOUT_LOGIN, Deployer
 from tests.emulated import add_image, create_bucket, deploy_workflow, names_in, request
@@ -116,6 +119,26 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
     assert nothing_yet
     assert list(codes.values()) == [0, 2, 0]  # init, plan (there are changes), apply
     assert deployer.made(STATE)
+
+
+def test_a_plan_that_does_not_know_googles_accounts_is_refused_with_the_commands_that_make_one(deployer):
+    plan = deployer.folder / "plan.json"
+    early = deployer.invoke("gpu-plan", "--out", "plan.json")
+    with pytest.raises(UserError) as refused:
+        Bindings.of_file(plan)
+
+    apply, again = refused.value.fix.replace("FILE", "plan.json").split(" && ")
+    applied = subprocess.run(
+        [*apply.split(), "-auto-approve"], cwd=deployer.folder, env=deployer.operator.environ
+    )
+    planned = deployer.invoke(*again.removeprefix("invoke ").split())
+    bindings = Bindings.of_file(plan)
+
+    assert (early.exit_code, applied.returncode, planned.exit_code) == (0, 0, 0), planned.output
+    assert ": member is known only after the apply of what it depends on; let Terraform" in str(refused.value)
+    assert bindings.names["project_id"] == PROJECT
+    assert bindings.applied_by == "invoke gpu-apply"
+    assert any("gcp-sa-eventarc" in each.member for each in bindings.grants)
 
 
 REFUSED = [

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from localcloud.process import running
+from ops.rehearsal.rights import Bindings
 from tests.deployers import BUCKET, PROJECT, WITHOUT_LOGIN, Deployer
 from tests.emulated import post, request
 from tests.experiments import REPOSITORY
@@ -112,9 +113,36 @@ def test_a_dry_run_prints_commands_that_work_when_pasted_and_starts_nothing(depl
     assert deployer.made()
 
 
+def test_a_plan_is_kept_as_json_for_a_rehearsal_of_its_rights(deployer):
+    file = deployer.folder / "my plan.json"
+    shown = deployer.invoke("tf-plan", "--out", "my plan.json", "--dry-run")
+    nothing_yet = not file.exists()
+    codes = deployer.pasted(shown)
+    pasted = Bindings.of_file(file)
+    file.unlink()
+
+    planned = deployer.invoke("tf-plan", "--out", "my plan.json")
+
+    assert nothing_yet
+    assert list(codes.values()) == [0, 0, 0]  # init, plan, show
+    assert planned.exit_code == 0, planned.output
+    assert planned.last_line == "wrote my plan.json"
+    assert re.search(r"Plan: \d+ to add", planned.output)
+    assert Bindings.of_file(file).grants == pasted.grants
+    assert pasted.names == {"project_id": PROJECT, "bucket_name": BUCKET}
+    assert not list((deployer.folder / "terraform" / ".terraform").glob("invoke.tfplan"))
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "said"),
     [
+        (["tf-plan", "--out", ""], {}, "--out needs the name of a file"),
+        (["tf-plan", "--out", "terraform"], {}, "--out terraform: it is a folder; name a file in it"),
+        (
+            ["tf-plan", "--out", "nowhere/plan.json"],
+            {},
+            "nowhere/plan.json: no such folder nowhere; create it",
+        ),
         (["tf-apply"], {}, "no terminal to ask on; add --yes"),
         (["tf-destroy"], {}, "no terminal to ask on; add --yes"),
         (["tf-init"], {"PROJECT_ID": "", "BUCKET_NAME": ""}, "PROJECT_ID and BUCKET_NAME: not set"),

@@ -10,6 +10,7 @@ import requests
 from localcloud.environment import client_environment
 from localcloud.members import OWNER, member, token_of
 from localcloud.process import running
+from ops.cloud.checks import check_bucket
 from ops.cloud.cloud import Cloud
 from ops.cloud.held import ask
 from ops.cloud.resources import places
@@ -21,7 +22,7 @@ from ops.gpu.rights import OWN_BUCKETS, places_of_people
 from ops.people import GPU_WORK, Right, roles_of
 from ops.people import PROJECT as THE_PROJECT
 from ops.project import evidence, rights
-from ops.project.checkup import Finding, Level, ask_all
+from ops.project.checkup import Answer, Finding, Level, Question, ask_all
 from ops.shell import Shell
 from tests.emulated import add_image, add_secret, create_bucket, order_faults, post, request
 from tests.needs import need_program
@@ -99,6 +100,7 @@ def test_the_owner_may_do_everything(cloud):
     assert set(levels(found).values()) == {Level.OK}, found
     assert found["right to run"].detail == "may: run, workflow-cancel, cost"
     assert "conditions on the names of objects are not seen" in found["permissions"].detail
+    assert "MEMBER" not in found["permissions"].detail
 
 
 def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
@@ -121,6 +123,24 @@ def test_who_may_look_is_told_what_is_missing_for_the_rest(cloud):
     assert "workflows.workflows.get" not in run.detail
     binding = f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member MEMBER"
     assert f"{binding} --role roles/storage.objectUser --condition None" in run.fix
+    assert "MEMBER in a command is you, user:EMAIL" in found["permissions"].detail
+
+
+def test_a_bucket_whose_objects_one_may_read_is_not_called_missing(cloud):
+    give(cloud, *LOOK)
+    give_on_bucket(cloud, role="roles/storage.objectViewer")
+    person = Person(cloud)
+    bucket = Question("bucket", lambda: Answer(str(check_bucket(person.cloud()))))
+
+    [found] = ask_all([bucket])
+    give_on_bucket(cloud, role="roles/storage.legacyBucketReader")
+    [then] = ask_all([bucket])
+
+    person.gcloud(f"gcloud storage ls gs://{BUCKET}")
+    assert (found.level, found.fix) == (Level.WARNING, "")
+    assert "it belongs to another project, or you have no access to it" in found.detail
+    assert "reading its description needs storage.buckets.get, reading its objects does not" in found.detail
+    assert then.level is Level.OK
 
 
 def test_the_commands_give_what_is_missing(cloud):

@@ -45,6 +45,16 @@ def test_what_is_missing_is_named_with_the_role_and_the_command_that_gives_it_th
     )
 
 
+def test_a_placeholder_for_the_person_is_explained_where_a_command_has_one():
+    known, nobody = held({BATCH: set()}), replace(held({BATCH: set()}), account="credentials from a file")
+    all_held = replace(nobody, granted={BATCH: frozenset({ACT})})
+
+    assert "MEMBER in a command is you, user:EMAIL" in asked(nobody, rights=[USE]).detail
+    assert not asked(nobody, rights=[USE]).is_warning
+    assert "MEMBER" not in asked(known, rights=[USE]).detail
+    assert "MEMBER" not in asked(all_held, rights=[USE]).detail
+
+
 def test_a_part_of_the_work_that_is_missing_is_a_warning():
     answer = verdict(held({BATCH: {ACT}, BUILDER: set()}), [USE, OF_A], "job")
 
