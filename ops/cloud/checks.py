@@ -123,11 +123,21 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
         if error.refusal is not Refusal.DENIED:
             raise
         wrong = f"BUCKET_NAME={cloud.bucket}: it belongs to another project, or you have no access to it"
-        if READS_BUCKETS in error.said:  # that is no proof: who may read its objects is refused, too
+        if READS_BUCKETS in error.said and _may_list(cloud):
             wrong += f": reading its description needs {READS_BUCKETS}, reading its objects does not"
             raise GcloudError(f"{wrong}; {MAY_NOT_COUNT_YET}", error.refusal, error.said) from None
         wrong += f"; {MAY_NOT_COUNT_YET}"
         raise UserError(wrong, fix=f"gcloud storage buckets list --project {project}") from None
+
+
+def _may_list(cloud: Cloud) -> bool:
+    """Return whether the objects of the bucket may be listed; asked if its description may not be read."""
+    words = ["storage", "objects", "list", f"gs://{cloud.bucket}/**", "--limit", "1"]
+    try:
+        cloud.read_json(words, echo=False)
+    except GcloudError as error:
+        return error.refusal is not Refusal.DENIED
+    return True
 
 
 def check_workflow_deployed(cloud: Cloud) -> dict[str, Any]:

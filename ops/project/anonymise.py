@@ -11,15 +11,15 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
 from modeling.plain_text import one_line
+from ops.people import GPU_WORK, WORK
 from ops.settings import Settings
 
-# A name is replaced inside longer words, too, if it has so many letters and digits. One word of letters alone
-# needs more: an owner called "flow" would turn "workflow" into a riddle with a simple answer.
-LEAST_INSIDE, LEAST_INSIDE_AS_A_WORD = 4, 8
+LEAST_INSIDE = 4  # letters and digits of a name that is replaced inside longer words, too, but for known ones
 _ROUNDS = 4  # a text may be encoded more than once
 
 _END = r"[^\s/'\"`\[\]<>(){},;?&#|*\\:=]"  # a character of a segment of a path
@@ -113,7 +113,8 @@ def plain(text: str) -> str:
     """Return a text in one line, without url-encoding, escapes of JSON and entities of HTML."""
     for _ in range(_ROUNDS):
         found = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda each: chr(int(each[1], 16)), text)
-        found = html.unescape(unquote(re.sub(r"\\+([/\"])", r"\1", found)))
+        found = re.sub(r"\\+[nrtbf]", " ", re.sub(r"\\+([/\"])", r"\1", found))
+        found = html.unescape(unquote(found))
         if found == text:
             break
         text = found
@@ -184,7 +185,12 @@ class Anonymiser:
         if self._pattern is None:
             longest_first = sorted(self._placeholders, key=lambda key: (-len(key), key))
             self._pattern = re.compile("|".join(map(_form_of, longest_first)) or r"(?!)", re.IGNORECASE)
-        return self._pattern.sub(lambda found: self._placeholders.get(_key(found[0]), "name"), plain(text))
+        return self._pattern.sub(self._placeholder, plain(text))
+
+    def _placeholder(self, found: re.Match[str]) -> str:
+        if _is_inside_a_known_word(found):
+            return found[0]
+        return self._placeholders.get(_key(found[0]), "name")
 
 
 _COMPILED = [(kind, re.compile(form, re.IGNORECASE)) for kind, form in _FORMS]
@@ -196,13 +202,50 @@ def _key(name: str) -> str:
 
 
 def _form_of(key: str) -> str:
-    """Return the regular expression of a name; a short one is no part of a word."""
+    """Return the regular expression of a name; a short one is only a whole word."""
     words = key.split("-")
     form = r"[\W_]{1,3}".join(map(re.escape, words))
-    if len(key) < LEAST_INSIDE_AS_A_WORD and key.isalpha():
-        return rf"(?<![^\W\d_]){form}(?![^\W\d_])"  # a digit may follow
     is_short = sum(map(len, words)) < LEAST_INSIDE
     return rf"(?<![^\W_]){form}(?![^\W_])" if is_short else form
+
+
+def _is_inside_a_known_word(found: re.Match[str]) -> bool:
+    """Return whether a name is a part of a word of the product or of Google.
+
+    An owner called "flow" would turn "workflow" into "workowner-1", from which anyone can read the name.
+    """
+    begin, end = found.span()
+    while begin and found.string[begin - 1].isalpha():
+        begin -= 1
+    while end < len(found.string) and found.string[end].isalpha():
+        end += 1
+    word = found.string[begin:end]
+    return word != found[0] and any(
+        each.lower() in _known_words() for each in (word, *_parts_with(word, found[0]))
+    )
+
+
+def _parts_with(word: str, name: str) -> list[str]:
+    """Return the parts of a word in camel case that hold a name and more."""
+    parts = re.findall(r"[A-Z]?[a-z]+", word)
+    return [each for each in parts if name.lower() in each.lower() and name.lower() != each.lower()]
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    """Return the words of settings, of permissions and roles, and of the resources of Google."""
+    rights = [right for work in (WORK | GPU_WORK).values() for right in work.rights]
+    texts = [
+        *Settings.model_fields,
+        *_default_names(),
+        *(right.role for right in rights),
+        *(permission for right in rights for permission in right.permissions),
+        *_COLLECTIONS.values(),
+        "subnets networking",  # in commands of gcloud
+    ]
+    words = {word for text in texts for word in re.findall(r"[A-Za-z]+", text)}
+    words |= {part for word in words for part in re.findall(r"[A-Z]?[a-z]+", word)}
+    return frozenset(word.lower() for word in words)
 
 
 def _is_address(text: str) -> bool:

@@ -85,6 +85,8 @@ class Root:
             raise UserError(
                 f"terraform show: {first_error(ended)[:400] or 'it printed nothing'}", exit_code=1
             )
+        with contextlib.suppress(OSError):  # write_file() says what is wrong
+            out.touch(mode=0o600)  # a plan has the settings, such as who is alerted
         shell.write_file(out, ended.output)
         shell.report(f"wrote {nearest(out)}")
 
@@ -183,9 +185,20 @@ def plan_file(option: str | None) -> Path | None:
         raise UserError("--out needs the name of a file, e.g. --out plan.json")
     if path.is_dir():
         raise UserError(f"--out {nearest(path)}: it is a folder; name a file in it")
+    if path.exists() and not _is_plan(path):
+        raise UserError(f"--out {nearest(path)}: it is there, and is no plan; name another file")
     if not path.parent.is_dir():
         raise UserError(f"--out {nearest(path)}: no such folder {nearest(path.parent)}; create it")
     return path
+
+
+def _is_plan(path: Path) -> bool:
+    """Return whether a file is what `terraform show -json` prints."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "terraform_version" in content
 
 
 def as_variables(values: Mapping[str, object]) -> dict[str, str]:

@@ -59,7 +59,7 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A step failed, something was denied, the tables differ, or something is left (exit code 1); the files
-        are then kept. There is no gcloud, or the file is none for this lane (2).
+        are then kept. There is no gcloud, or the file is a plan for the other lane (2).
     """
     _refuse_options(request)
     bindings = wanted.given("gpu")

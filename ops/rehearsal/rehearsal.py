@@ -52,7 +52,8 @@ def rehearse(shell: Shell, settings: Settings, request: RunRequest, wanted: Righ
     ------
     UserError
         A run failed, something was denied, or the tables differ (exit code 1); the files are then kept.
-        There is no gcloud; or rights are required, and there are none, or a file has none for this lane (2).
+        There is no gcloud; rights are required, and there are none; or the file is a plan for the other lane
+        (2).
     """
     plain = replace(request, docker=False)
     given = wanted.given("batch")

@@ -6,6 +6,7 @@ ops/people.py lists for that work.
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -217,11 +218,11 @@ def _next_step(plan: Mapping[str, Any]) -> tuple[str, str]:
     nothing to do about the APIs, which the accounts depend on.
     """
     if not plan_variable(plan, OF_GPU):
-        return "apply that, then plan again", "invoke tf-plan --out FILE"
+        return "apply what it depends on, then plan again", "invoke tf-apply && invoke tf-plan --out FILE"
     project = plan_variable(plan, "project_id")
     apply = "terraform -chdir=terraform/gpu apply -target=google_project_service.apis"
-    again = f"{apply} -var project_id={project} && invoke gpu-plan --out FILE"
-    return "let Terraform enable the APIs, then plan again", again
+    apply += f" -var project_id={shlex.quote(project)}" if project else ""
+    return "let Terraform enable the APIs, then plan again", f"{apply} && invoke gpu-plan --out FILE"
 
 
 def _recorded(content: object, source: str) -> tuple[Grant, ...]:

@@ -29,7 +29,7 @@ STAGE = "builder, runner or output (or A, B, C)"
 WAIT = "show progress until it ends, and fail if it fails"
 YES = "do not ask for confirmation"
 DRY_RUN = "print the commands that would run, and run none"
-OUT = "also write the plan to this file, as JSON, for `invoke rehearse --rights`"
+OUT = "also write the plan to this file, as JSON, for `invoke rehearse --rights`; it has your settings"
 WHERE = {
     "local": "run on this machine; overrides EXECUTION_MODE",
     "cloud": "run on Google Cloud; overrides EXECUTION_MODE",

@@ -16,6 +16,16 @@ def pipeline(cloud):
     yield from pipeline_on(cloud)
 
 
+@pytest.fixture
+def calm_pipeline(calm_cloud):
+    yield from pipeline_on(calm_cloud)
+
+
+@pytest.fixture
+def slow_pipeline(slow_cloud):
+    yield from pipeline_on(slow_cloud)
+
+
 @pytest.mark.parametrize("kind", ["delete", "cancel"])
 def test_a_job_that_is_taken_away_ends_the_run_by_its_name(pipeline, kind):
     pipeline.put_manifest(4)
@@ -111,63 +121,62 @@ ODD_ANSWERS = [
 ]
 
 
-def test_no_odd_answer_ends_the_wait_for_a_job(calm_cloud):
-    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
-    pipeline.clear_faults()
-    pipeline.put_manifest(4)
-    pipeline.order({"job": "runner", "null_seconds": 800})
+def test_no_odd_answer_ends_the_wait_for_a_job(calm_pipeline):
+    calm_pipeline.clear_faults()
+    calm_pipeline.put_manifest(4)
+    calm_pipeline.order({"job": "runner", "null_seconds": 800})
     order_faults(
-        calm_cloud,
+        calm_pipeline.cloud,
         *({"method": "GET", "path": "/jobs/runner", "times": 2, **answer} for answer in ODD_ANSWERS),
     )
 
-    result = pipeline.run(runId=RUN_ID)
+    result = calm_pipeline.run(runId=RUN_ID)
 
     job = result["jobs"]["runner"]
-    assert pipeline.job(job)["status"]["state"] == "SUCCEEDED"
-    assert [rule["hits"] for rule in faults_of(pipeline)] == [2] * len(ODD_ANSWERS)
-    lines = [line["jsonPayload"]["message"] for line in pipeline.log(f'jsonPayload.job="{job}"')]
+    assert calm_pipeline.job(job)["status"]["state"] == "SUCCEEDED"
+    assert [rule["hits"] for rule in faults_of(calm_pipeline)] == [2] * len(ODD_ANSWERS)
+    lines = [line["jsonPayload"]["message"] for line in calm_pipeline.log(f'jsonPayload.job="{job}"')]
     odd = "cannot be read at the moment: HTTP server responded with error code 423"
     assert any(odd in line for line in lines)
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_the_same_refusal_for_less_than_10_minutes_does_not_end_the_wait(calm_cloud, status):
-    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
-    pipeline.clear_faults()
-    pipeline.put_manifest(4)
-    pipeline.order({"job": "runner", "null_seconds": 300})
-    order_faults(calm_cloud, {"method": "GET", "path": "/jobs/runner", "status": status, "times": 20})
+def test_the_same_refusal_for_less_than_10_minutes_does_not_end_the_wait(calm_pipeline, status):
+    calm_pipeline.clear_faults()
+    calm_pipeline.put_manifest(4)
+    calm_pipeline.order({"job": "runner", "null_seconds": 300})
+    order_faults(
+        calm_pipeline.cloud, {"method": "GET", "path": "/jobs/runner", "status": status, "times": 20}
+    )
 
-    result = pipeline.run(runId=RUN_ID)
+    result = calm_pipeline.run(runId=RUN_ID)
 
     assert (result["num_tasks"], result["num_failed_tasks"]) == (4, 0)
-    assert faults_of(pipeline)[0]["hits"] == 20
+    assert faults_of(calm_pipeline)[0]["hits"] == 20
 
 
-def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(calm_cloud):
+def test_the_same_refusal_for_10_minutes_ends_the_run_and_its_job(calm_pipeline):
     """Told not to be there, to be cancelled, a job that was made is asked to end again, until it has."""
-    pipeline = Pipeline.deployed(calm_cloud, create_bucket(calm_cloud))
-    pipeline.put_manifest(4)
-    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    calm_pipeline.put_manifest(4)
+    calm_pipeline.order({"job": "runner", "null_seconds": 100_000_000})
     order_faults(
-        pipeline.cloud,
+        calm_pipeline.cloud,
         {"method": "GET", "path": "/jobs/runner", "status": 403, "message": "no right"},
         {"method": "POST", "path": ":cancel", "status": 404, "times": 2},
     )
-    execution = pipeline.start(runId=RUN_ID, **ENDLESS)
+    execution = calm_pipeline.start(runId=RUN_ID, **ENDLESS)
     runner = f"runner-{execution}"
 
-    wait_until(lambda: state_in_list(pipeline, runner) == "CANCELLED")
-    claimed = pipeline.is_claimed()
-    pipeline.clear_faults()
-    error = pipeline.error(execution)
+    wait_until(lambda: state_in_list(calm_pipeline, runner) == "CANCELLED")
+    claimed = calm_pipeline.is_claimed()
+    calm_pipeline.clear_faults()
+    error = calm_pipeline.error(execution)
 
     assert error["job"] == runner
     assert "could not be read for 10 minutes: " in error["message"]
     assert "error code 403: no right" in error["message"]
     assert claimed
-    assert not pipeline.is_claimed()
+    assert not calm_pipeline.is_claimed()
     assert error["job_may_run"] is False
 
 
@@ -231,26 +240,25 @@ def test_an_odd_answer_to_the_request_for_a_job_makes_neither_none_nor_two(pipel
     assert not pipeline.is_claimed(run_id)
 
 
-def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(slow_cloud):
+def test_a_job_that_is_there_by_the_answer_409_is_not_given_up_for_one_that_is_not_found(slow_pipeline):
     """The answer to the request was lost, and for minutes the job is said both to be there and not to be."""
-    pipeline = Pipeline.deployed(slow_cloud, create_bucket(slow_cloud))
-    pipeline.put_manifest(4)
-    pipeline.order({"job": "runner", "null_seconds": 100_000_000})
+    slow_pipeline.put_manifest(4)
+    slow_pipeline.order({"job": "runner", "null_seconds": 100_000_000})
     order_faults(
-        pipeline.cloud,
+        slow_pipeline.cloud,
         {"method": "POST", "path": r"/jobs\?jobId=runner", "action": "reset_after", "times": 1},
         {"method": "POST", "path": r"/jobs\?jobId=runner", "status": 409},
         {"method": "GET", "path": "/jobs/runner", "status": 404, "times": 30},
         {"method": "POST", "path": ":cancel", "status": 404, "times": 15},
     )
 
-    error = pipeline.fail(runId=RUN_ID, **ENDLESS)
+    error = slow_pipeline.fail(runId=RUN_ID, **ENDLESS)
 
-    pipeline.clear_faults()
+    slow_pipeline.clear_faults()
     assert "error code 409" in error["message"]
-    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] != "RUNNING")
-    wait_until(lambda: pipeline.job(error["job"])["status"]["state"] != "CANCELLATION_IN_PROGRESS")
-    assert pipeline.job(error["job"])["status"]["state"] == "CANCELLED"
+    wait_until(lambda: slow_pipeline.job(error["job"])["status"]["state"] != "RUNNING")
+    wait_until(lambda: slow_pipeline.job(error["job"])["status"]["state"] != "CANCELLATION_IN_PROGRESS")
+    assert slow_pipeline.job(error["job"])["status"]["state"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("status", [400, 403])

@@ -127,6 +127,7 @@ def test_a_plan_is_kept_as_json_for_a_rehearsal_of_its_rights(deployer):
     assert list(codes.values()) == [0, 0, 0]  # init, plan, show
     assert planned.exit_code == 0, planned.output
     assert planned.last_line == "wrote my plan.json"
+    assert file.stat().st_mode & 0o077 == 0
     assert re.search(r"Plan: \d+ to add", planned.output)
     assert Bindings.of_file(file).grants == pasted.grants
     assert pasted.names == {"project_id": PROJECT, "bucket_name": BUCKET}
@@ -138,6 +139,7 @@ def test_a_plan_is_kept_as_json_for_a_rehearsal_of_its_rights(deployer):
     [
         (["tf-plan", "--out", ""], {}, "--out needs the name of a file"),
         (["tf-plan", "--out", "terraform"], {}, "--out terraform: it is a folder; name a file in it"),
+        (["tf-plan", "--out", "tasks.py"], {}, "--out tasks.py: it is there, and is no plan; name another"),
         (
             ["tf-plan", "--out", "nowhere/plan.json"],
             {},

@@ -208,14 +208,18 @@ def test_a_name_has_the_same_placeholder_everywhere_and_what_is_no_name_stays():
     [
         (
             "flow",
-            "epymodelingsuite-workflow of flow, flow-2026, flow2, Flow_x",
-            "epymodelingsuite-workflow of {0}, {0}-2026, {0}2, {0}_x",
+            "my-workflow, Workflows of flow, flow2, myflows",
+            "my-workflow, Workflows of {0}, {0}2, my{0}s",
         ),
+        ("count", "serviceAccounts of count, counting", "serviceAccounts of {0}, {0}ing"),
         ("net", "networks, subnets, net", "networks, subnets, {0}"),
+        ("n", "n2-standard-4, n", "n2-standard-4, {0}"),
         ("ada1", "xada1y", "x{0}y"),
+        ("alice", r"denied\nalice\\talice AliceForecasts", "denied {0} {0} {0}Forecasts"),
+        ("workflow", "the workflow, workflows", "the {0}, workflows"),
     ],
 )
-def test_a_short_name_is_no_part_of_a_word(name, said, shown):
+def test_a_name_is_replaced_inside_of_words_but_not_of_known_ones(name, said, shown):
     names = Anonymiser()
     names.learn("owner", name)
 
