@@ -11,6 +11,7 @@ from ops.environment import read_settings
 from ops.failures import UserError
 from ops.people import GPU_WORK
 from ops.rehearsal import gpu_lane
+from ops.rehearsal.rights import RightsRequest
 from ops.run_request import RunRequest
 from ops.shell import Shell
 from tests.experiments import POPULATIONS, calibrated
@@ -71,7 +72,7 @@ def test_a_role_that_the_person_who_deploys_lacks_fails_a_rehearsal_with_the_per
     settings = read_settings(operator.environ)
 
     with pytest.raises(UserError) as failed:
-        gpu_lane.rehearse(Shell(environment=operator.environ), settings, RunRequest("trial"))
+        gpu_lane.rehearse(Shell(environment=operator.environ), settings, RunRequest("trial"), RightsRequest())
 
     assert failed.value.exit_code == 1
     assert f"denied: deploy-the-lane@example.com may not {permission} on projects/" in failed.value.problem
