@@ -105,9 +105,9 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
     Raises
     ------
     GcloudError
-        Its description may not be read: the bucket is another project's, or the person has no right to.
+        Its description may not be read, though its objects may be listed.
     UserError
-        It does not exist, or nothing of it may be read.
+        It does not exist; or the person has no access to it, as to one of another project.
     """
     bucket, project = f"gs://{cloud.bucket}", cloud.project
     create = f"gcloud storage buckets create {bucket} --project {project} --location {cloud.region}"

@@ -109,7 +109,7 @@ def furnish_this_shell(cloud: Cloud, environ: Mapping[str, str] = os.environ) ->
 
 
 def _empty_kept_policies(storage: str, apis: str, grants: Iterable[Grant], project: str) -> None:
-    """Take from buckets what a cloud gave that has stopped, perhaps by another file: only they are kept."""
+    """Empty the policies of buckets that a restart kept: they may come from another file."""
     given = policy_of(storage, apis, f"projects/{project}") or {}
     if given.get("bindings"):
         return  # this cloud was furnished before; what its owner has given since stays

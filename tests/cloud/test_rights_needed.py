@@ -53,7 +53,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
-    """The Batch lane, of which its people have used everything."""
+    """The Batch lane, after its people have done all of their work."""
     with configured(tmp_path_factory) as configuration:
         plan = plans(configuration)(**PLANNED)
     with BatchLane.of_plan(plan, tmp_path_factory.mktemp("batch")) as lane:
@@ -325,7 +325,7 @@ def test_an_upload_whose_event_may_not_be_received_is_told_with_the_fix_and_star
     lane, grants, _ = gpu
     (taken,) = [grant for grant in grants if grant.role == "roles/eventarc.eventReceiver"]
     rights = Bindings(tuple(grants), "the deployment", applied_by="invoke gpu-deploy")
-    monkeypatch.setattr("ops.gpu.uploads.START_SECONDS", 5)  # real ones, of which the lane has 60 in each
+    monkeypatch.setattr("ops.gpu.uploads.START_SECONDS", 5)  # real seconds; the lane's clock runs faster
 
     with without(lane.emulator, grants, taken):
         generation = lane.upload("unheard.txt", SENTENCE)
