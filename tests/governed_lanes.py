@@ -129,10 +129,13 @@ class BatchLane:
         request("POST", url, params={"name": name}, json=claim).raise_for_status()
 
     def cancel(self) -> None:
-        """Start a run, and cancel it while its first job is there."""
+        """Start a run, and cancel it while its first job waits for a machine."""
+        faults = f"{self.emulator.apis}/_emulator/batch/faults"
+        post(faults, [{"queue": "CODE_GCE_QUOTA_EXCEEDED"}])  # else the job may end before it is cancelled
         started = cloud_run.start(self.cloud("run"), RunRequest("trial"))
         wait_until(started.execution.jobs, seconds=JOB_SECONDS)
         executions.cancel(self.cloud("run"), started.execution.execution_id)
+        request("DELETE", faults)
 
     def upload_from_here(self) -> None:
         """Upload the repository of a run that is not on GitHub, twice."""
