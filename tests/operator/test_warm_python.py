@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.process import running
+from tests import warm
 from tests.emulated import request
 from tests.experiments import REPOSITORY, simulated
 from tests.operators import invoke_in
@@ -132,6 +134,24 @@ def wait_until_gone(pid: str) -> None:
     while state.exists() and state.read_text().split()[2] != "Z":
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_call_that_may_write_only_small_files_leaves_no_half_of_a_compiled_client(
+    tmp_path, monkeypatch, real_python
+):
+    """Python says nothing of it where a file becomes too large, and no later call could start."""
+    shutil.copy(Path(warm.__file__).with_name("client.py"), tmp_path)
+    monkeypatch.setattr(warm, "_HERE", tmp_path)
+    monkeypatch.setattr(sys, "executable", real_python)
+    warm._write_client(tmp_path / "program", tmp_path / "nobody", real_python)
+    (compiled,) = tmp_path.rglob("*.pyc")
+    compiled.unlink()
+
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$0"', tmp_path / "program"]
+    ended = subprocess.run(limited, capture_output=True, text=True)
+
+    assert "FileNotFoundError" in ended.stderr  # nobody listens, so the client was loaded
+    assert list(tmp_path.rglob("*.pyc")) == []
 
 
 def test_an_ignored_ctrl_c_and_an_open_file_are_inherited(tmp_path):

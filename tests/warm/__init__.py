@@ -7,6 +7,7 @@ What a fork cannot do as a new process would, the real program does: see python.
 """
 
 import os
+import py_compile
 import shutil
 import socket
 import subprocess
@@ -113,10 +114,14 @@ def _served(command: Sequence[str], path: Path, **variables: str) -> Iterator[No
 
 
 def _write_client(path: Path, socket: Path, program: str) -> None:
-    """Write a client of a server; no shell starts it, for that would change the environment."""
+    """Write a client of a server; no shell starts it, for that would change the environment.
+
+    Its module is compiled here, and not by a call (-B): one that may write only small files would leave half.
+    """
+    py_compile.compile(str(_HERE / "client.py"), doraise=True)
     call = f"main({str(socket)!r}, {program!r}, {str(path)!r}, *sys.argv[1:])"
     path.write_text(
-        f"#!{sys.executable} -IS\n"
+        f"#!{sys.executable} -IBS\n"
         f"import sys\n\nsys.path.insert(0, {str(_HERE)!r})\nfrom client import main\n\nsys.exit({call})\n"
     )
     path.chmod(0o755)
