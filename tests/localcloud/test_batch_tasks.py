@@ -343,8 +343,8 @@ def test_a_background_runnable_that_fails_by_itself_fails_the_task(jobs, more, c
 
 def test_a_background_runnable_has_its_own_timeout(jobs):
     runnables = [
-        shell("trap '' TERM; while sleep 0.1; do echo serving; done", background=True, timeout="0.4s"),
-        shell("sleep 1; echo end"),
+        shell("trap '' TERM; while echo serving; do sleep 0.5; done", background=True, timeout="2s"),
+        shell("sleep 4; echo end"),
     ]
 
     ended = jobs.run(job(*runnables))
