@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud.process import Cloud
-from tests.emulated import names_in, request
+from tests.emulated import clear_batch_faults, names_in, order_batch_faults, request
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WORKFLOW = REPOSITORY / "terraform" / "workflow.yaml"
@@ -113,11 +113,10 @@ class Pipeline:
 
     def order(self, *rules: dict[str, Any]) -> None:
         """Order faults of Batch."""
-        answer = request("POST", f"{self.cloud.apis}/_emulator/batch/faults", json=list(rules))
-        assert answer.status_code == 200, answer.text
+        order_batch_faults(self.cloud, *rules)
 
     def clear_faults(self) -> None:
-        request("DELETE", f"{self.cloud.apis}/_emulator/batch/faults")
+        clear_batch_faults(self.cloud)
         request("DELETE", f"{self.cloud.apis}/_emulator/faults")
 
     def put(self, name: str, body: Any) -> None:

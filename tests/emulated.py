@@ -79,6 +79,14 @@ def order_faults(cloud: Cloud, *rules: dict) -> None:
     post(f"{cloud.apis}/_emulator/faults", list(rules))
 
 
+def order_batch_faults(cloud: Cloud, *rules: dict) -> None:
+    post(f"{cloud.apis}/_emulator/batch/faults", list(rules))
+
+
+def clear_batch_faults(cloud: Cloud) -> None:
+    request("DELETE", f"{cloud.apis}/_emulator/batch/faults")
+
+
 def object_of(cloud: Cloud, bucket: str, name: str) -> bytes:
     quoted = requests.utils.quote(name, safe="")
     answer = request("GET", f"{cloud.storage}/storage/v1/b/{bucket}/o/{quoted}?alt=media")

@@ -36,7 +36,7 @@ from ops.runs.cloud_run import Started
 from ops.settings import Settings
 from ops.shell import Shell
 from ops.watching import download, run_logs, status
-from tests.emulated import commit_all, offer_repository, post, request
+from tests.emulated import clear_batch_faults, commit_all, offer_repository, order_batch_faults, post, request
 from tests.experiments import POPULATIONS, sampled_twice, write_repository
 from tests.needs import need_program
 from tests.null_clouds import wait_until
@@ -130,12 +130,12 @@ class BatchLane:
 
     def cancel(self) -> None:
         """Start a run, and cancel it while its first job waits for a machine."""
-        faults = f"{self.emulator.apis}/_emulator/batch/faults"
-        post(faults, [{"queue": "CODE_GCE_QUOTA_EXCEEDED"}])  # else the job may end before it is cancelled
+        no_machine = {"queue": "CODE_GCE_QUOTA_EXCEEDED"}
+        order_batch_faults(self.emulator, no_machine)  # else the job may end before it is cancelled
         started = cloud_run.start(self.cloud("run"), RunRequest("trial"))
         wait_until(started.execution.jobs, seconds=JOB_SECONDS)
         executions.cancel(self.cloud("run"), started.execution.execution_id)
-        request("DELETE", faults)
+        clear_batch_faults(self.emulator)
 
     def upload_from_here(self) -> None:
         """Upload the repository of a run that is not on GitHub, twice."""

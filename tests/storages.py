@@ -1,9 +1,14 @@
-"""An emulated Cloud Storage whose faults a test orders, and how patient a bucket is with them."""
+"""Storages whose faults a test orders: an emulated bucket, how patient one is with it, and a full disk."""
 
 import os
 import random
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
+import pytest
 import requests
 
 from pipeline.bucket import BucketStorage
@@ -44,6 +49,19 @@ class Emulator:
         answer = requests.post(f"{self.url}/storage/v1/b?project=p", json={"name": name}, timeout=10)
         assert answer.status_code == 200, answer.text
         return name
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Let this process write only small files, as under `ulimit -f` and on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)  # Python would leave half a file without a word
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def opened_again(storage):

@@ -132,7 +132,7 @@ def check_bucket(cloud: Cloud) -> dict[str, Any]:
 
 def _may_list(cloud: Cloud) -> bool:
     """Return whether the objects of the bucket may be listed; asked if its description may not be read."""
-    words = ["storage", "objects", "list", f"gs://{cloud.bucket}/**", "--limit", "1"]
+    words = ["storage", "objects", "list", f"gs://{cloud.bucket}/**", "--limit", "1", *cloud.in_project]
     try:
         cloud.read_json(words, echo=False)
     except GcloudError as error:

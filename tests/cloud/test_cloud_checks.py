@@ -74,7 +74,7 @@ def test_a_bucket_of_others_is_told_as_such(cloud):
     wrong = problem(checks.check_bucket, at())
 
     assert "it belongs to another project, or you have no access to it" in wrong.problem
-    assert wrong.fix == f"gcloud storage buckets list --project {PROJECT}"
+    assert (wrong.exit_code, wrong.fix) == (2, f"gcloud storage buckets list --project {PROJECT}")
 
 
 def test_a_bucket_that_is_refused_without_a_permission_is_told_with_the_list_of_ones_own(cloud):

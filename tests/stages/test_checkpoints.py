@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import resource
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from pipeline.pickles import encode_checkpoint
 from tests.calibrations import fitting
 from tests.in_process import ended
 from tests.stage_scripts import Stages
+from tests.storages import files_of_at_most
 
 GENERATIONS = 4
 
@@ -194,16 +193,11 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_costs_a_warning_and_leaves_n
     stages, write = built("run"), CheckpointFile.write
 
     def write_on_a_full_disk(self, checkpoint):
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # bytes of a file
-        try:
+        with files_of_at_most(1000):
             write(self, checkpoint)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert run_folder_files(stages) == []
 
     monkeypatch.setattr(CheckpointFile, "write", write_on_a_full_disk)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python leaves half a file without a word
     code, said = ended(stages, "runner", TASK_INDEX=0)
 
     assert code == 0
